@@ -1,0 +1,207 @@
+"""The law of transposed convolution, in integers.
+
+Everything in this package is one trilinear form, read along each spatial axis:
+
+    T(x, w, y) = sum over i, t of  x[i] * w[t] * y[s*i + d*t - lo]
+
+``x`` is the small side (the input of the transposed convolution), ``y`` the large one,
+``w`` the kernel.  An :class:`Axis` holds the integers of one spatial axis, a
+:class:`Geometry` those of all of them, and everything else here is arithmetic on them.
+No array and no framework is needed to reason about a geometry, so none is imported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Outputs ``residue, residue + s, residue + 2s, ...``: a stride-1 problem of their own.
+
+    ``y[residue + s*q] = sum over j of x[q + offsets[j]] * w[taps[j]]``, and offsets fall in
+    equal steps, so each phase is an axis of stride 1 with fewer taps.
+    """
+
+    residue: int
+    taps: tuple[int, ...]
+    offsets: tuple[int, ...]
+
+    def axis(self, input: int, output: int) -> Axis:
+        """This phase as an axis of stride 1 (there must be a tap)."""
+        step = self.offsets[0] - self.offsets[1] if len(self.taps) > 1 else 1
+        return Axis(input, len(self.taps), output, 1, step, self.offsets[0])
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive taps that land in one output cell of stride cells, ``shift`` cells on.
+
+    Taps ``tap ... tap + count - 1`` of input ``i`` land on positions
+    ``stride*(i + shift) + residue ...`` of the full output.
+    """
+
+    tap: int
+    count: int
+    shift: int
+    residue: int
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One spatial axis: ``y[stride*i + dilation*t - lo] += x[i] * w[t]``.
+
+    >>> axis = Axis.cropped(input=2, kernel=4, stride=3)
+    >>> axis.output, axis.effective_kernel, axis.crops
+    (7, 4, (0, 0))
+    >>> axis.taps(3)  # both stamps reach the middle cell
+    ((0, 3), (1, 0))
+    """
+
+    input: int
+    kernel: int
+    output: int
+    stride: int = 1
+    dilation: int = 1
+    lo: int = 0
+
+    @classmethod
+    def cropped(
+        cls, input: int, kernel: int, stride: int = 1, dilation: int = 1, lo: int = 0, hi: int = 0
+    ) -> Axis:
+        """The axis whose output is the full one less ``lo`` cells in front and ``hi`` behind."""
+        full = (input - 1) * stride + dilation * (kernel - 1) + 1
+        return cls(input, kernel, full - lo - hi, stride, dilation, lo)
+
+    @property
+    def effective_kernel(self) -> int:
+        """Cells that one stamp spans, holes of the dilation included (D of the law)."""
+        return self.dilation * (self.kernel - 1) + 1
+
+    @property
+    def full(self) -> int:
+        """Output size when every stamp is kept whole."""
+        return (self.input - 1) * self.stride + self.effective_kernel
+
+    @property
+    def hi(self) -> int:
+        """Cells cropped behind; negative where the output is extended with zeros."""
+        return self.full - self.lo - self.output
+
+    @property
+    def crops(self) -> tuple[int, int]:
+        """``(lo, hi)``."""
+        return self.lo, self.hi
+
+    def taps(self, cell: int) -> tuple[tuple[int, int], ...]:
+        """Every ``(i, t)`` whose product lands on output ``cell``, in order of ``i``."""
+        pairs = []
+        for t in reversed(range(self.kernel)):
+            i, remainder = divmod(cell + self.lo - self.dilation * t, self.stride)
+            if remainder == 0 and 0 <= i < self.input:
+                pairs.append((i, t))
+        return tuple(pairs)
+
+    def inputs_of_tap(self, t: int) -> range:
+        """The ``i`` for which kernel cell ``t`` lands inside the output."""
+        start = -(-(self.lo - self.dilation * t) // self.stride)
+        stop = (self.output - 1 + self.lo - self.dilation * t) // self.stride + 1
+        start, stop = max(start, 0), min(stop, self.input)
+        return range(start, max(start, stop))
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products that reach the output: inserted zeros and cropped cells do not count."""
+        return sum(len(self.inputs_of_tap(t)) for t in range(self.kernel))
+
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """One :class:`Phase` per residue of the output modulo the stride."""
+        return tuple(self._phase(r) for r in range(self.stride))
+
+    def _phase(self, residue: int) -> Phase:
+        shift = residue + self.lo
+        taps = [t for t in range(self.kernel) if (shift - self.dilation * t) % self.stride == 0]
+        offsets = [(shift - self.dilation * t) // self.stride for t in taps]
+        return Phase(residue, tuple(taps), tuple(offsets))
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The kernel cut into runs that stay within one stride: ceil(k/s) of them if undilated."""
+        count = self.stride if self.dilation == 1 else 1
+        starts = range(0, self.kernel, count)
+        places = [divmod(self.dilation * t, self.stride) for t in starts]
+        return tuple(
+            Block(t, min(count, self.kernel - t), shift, residue)
+            for t, (shift, residue) in zip(starts, places, strict=True)
+        )
+
+    def halo(self, start: int, stop: int) -> range:
+        """The inputs that output cells ``start`` to ``stop`` (exclusive) can read."""
+        first = -(-(start + self.lo - self.effective_kernel + 1) // self.stride)
+        last = (stop - 1 + self.lo) // self.stride
+        first, after = max(first, 0), min(last + 1, self.input)
+        return range(first, max(first, after))
+
+    @property
+    def receptive_field(self) -> int:
+        """The span of input cells, at most, that one output cell sees."""
+        spans = [p.offsets[0] - p.offsets[-1] + 1 for p in self.phases if p.taps]
+        return max(spans)
+
+    @property
+    def overlap(self) -> tuple[int, int]:
+        """Fewest and most taps over the phases: unequal numbers draw a checkerboard."""
+        counts = [len(p.taps) for p in self.phases]
+        return min(counts), max(counts)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """All spatial axes of one problem, and its number of channel groups.
+
+    >>> g = Geometry.of(input=(2, 2), kernel=(3, 3), stride=(2, 2))
+    >>> g.output, g.multiply_adds
+    ((5, 5), 36)
+    """
+
+    axes: tuple[Axis, ...]
+    groups: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        input: tuple[int, ...],
+        kernel: tuple[int, ...],
+        stride: tuple[int, ...] | None = None,
+        dilation: tuple[int, ...] | None = None,
+        crops: tuple[tuple[int, int], ...] | None = None,
+        groups: int = 1,
+    ) -> Geometry:
+        """The geometry with these sizes per axis; ``crops`` are ``(lo, hi)`` pairs."""
+        ones = (1,) * len(input)
+        crops = crops or ((0, 0),) * len(input)
+        columns = zip(input, kernel, stride or ones, dilation or ones, crops, strict=True)
+        return cls(tuple(Axis.cropped(n, k, s, d, *c) for n, k, s, d, c in columns), groups)
+
+    def __iter__(self) -> Iterator[Axis]:
+        return iter(self.axes)
+
+    def __len__(self) -> int:
+        return len(self.axes)
+
+    input = property(lambda self: tuple(a.input for a in self.axes), doc="Small side, per axis.")
+    kernel = property(lambda self: tuple(a.kernel for a in self.axes), doc="Kernel, per axis.")
+    output = property(lambda self: tuple(a.output for a in self.axes), doc="Large side, per axis.")
+    stride = property(lambda self: tuple(a.stride for a in self.axes), doc="Stride, per axis.")
+    dilation = property(lambda self: tuple(a.dilation for a in self.axes), doc="Per axis.")
+    crops = property(lambda self: tuple(a.crops for a in self.axes), doc="(lo, hi), per axis.")
+    full = property(lambda self: tuple(a.full for a in self.axes), doc="Uncropped, per axis.")
+
+    @property
+    def multiply_adds(self) -> int:
+        """Useful products per example, input channel and output channel of one group."""
+        return math.prod(a.multiply_adds for a in self.axes)

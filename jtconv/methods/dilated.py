@@ -1,0 +1,79 @@
+"""dilated: ``lax.conv_general_dilated`` with one of its three dilations, for each side.
+
+    dgrad   lhs_dilation = s: zeros between the cells of x, then a plain convolution with the
+            kernel turned round.  The turn is a literal ``reverse``, which is what XLA:GPU
+            looks for before it calls cuDNN's backward-data kernel.
+    fprop   window_strides = s: the plain strided convolution.
+    wgrad   rhs_dilation = s: y convolved with x, batch and channels trading places; the form
+            XLA:GPU takes for cuDNN's backward-filter kernel.
+
+The first of the three ways this package is founded on (Dumoulin and Visin, "A guide to
+convolution arithmetic for deep learning", arXiv:1603.07285, relationship 14).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jtconv.methods import convolution, moves
+from jtconv.methods.task import Cost, Task
+
+
+def refuse(task: Task) -> str | None:
+    """Never: every problem can be said this way."""
+    return None
+
+
+def cost(task: Task) -> Cost:
+    """Inserted zeros are multiplied like any other number; nothing is promised to be held."""
+    waste = 1
+    for axis in task.geometry:
+        dense = axis.output * axis.kernel if task.side == "dgrad" else axis.multiply_adds
+        waste *= dense / max(axis.multiply_adds, 1)
+    return Cost(round(task.multiply_adds * waste), 0)
+
+
+def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """x, w -> y."""
+    g = task.geometry
+    pads = [(a.effective_kernel - 1 - a.lo, a.effective_kernel - 1 - a.hi) for a in g]
+    y = lax.conv_general_dilated(
+        x,
+        lax.rev(w, range(len(g))),
+        window_strides=(1,) * len(g),
+        padding=[(max(lo, 0), max(hi, 0)) for lo, hi in pads],
+        lhs_dilation=g.stride,
+        rhs_dilation=g.dilation,
+        dimension_numbers=convolution.numbers(task, "N_C", "_IO", "N_C"),
+        feature_group_count=g.groups,
+        precision=task.precision,
+        preferred_element_type=convolution.accumulator(task),
+    )
+    return moves.pad_space(y, [(min(lo, 0), min(hi, 0)) for lo, hi in pads])
+
+
+def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """y, w -> x."""
+    return convolution.strided(y, w, task)
+
+
+def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """x, y -> w."""
+    g = task.geometry
+    y = moves.pad_space(y, [(min(lo, 0), min(hi, 0)) for lo, hi in g.crops])
+    w = lax.conv_general_dilated(
+        y,
+        x,
+        window_strides=g.dilation,
+        padding=[(max(lo, 0), max(hi, 0)) for lo, hi in g.crops],
+        rhs_dilation=g.stride,
+        dimension_numbers=convolution.numbers(task, "C_N", "I_O", "N_C"),
+        batch_group_count=g.groups,
+        precision=task.precision,
+        preferred_element_type=convolution.accumulator(task),
+    )
+    w = w.reshape(task.width, *g.kernel, g.groups, task.depth)
+    w = jnp.moveaxis(w, (-1, -2, 0), (-3, -2, -1))
+    return w.reshape(*g.kernel, task.depth, task.out_channels)

@@ -1,0 +1,79 @@
+"""gemm: one matrix product, then overlap-add.
+
+Read the law with the sum over channels taken first:
+
+    P[i, t, o] = sum over c of x[i, c] * w[t, c, o]          one product [N*S, C] x [C, K*O]
+    y[s*i + d*t - lo, o] += P[i, t, o]                       overlap-add
+
+No zero is ever multiplied, whatever the kernel and the stride, and no cell of the kernel is
+padded.  Where the kernel equals the stride nothing overlaps, and what is left is a product
+and a shuffle.  The other sides run the same steps backwards: unfold ``y`` into the patches
+the stamps would cover, then one product with ``w`` (fprop) or with ``x`` (wgrad).
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from jtconv.methods import moves
+from jtconv.methods.task import Cost, Task
+
+# Each block of taps is one term of the fused pass; past this many, XLA takes long to compile it.
+MOST_BLOCKS = 128
+
+
+def refuse(task: Task) -> str | None:
+    """Why this problem is not for gemm, if it is not."""
+    blocks = math.prod(len(axis.blocks) for axis in task.geometry)
+    if blocks > MOST_BLOCKS:
+        return f"its overlap-add would have {blocks} terms, more than {MOST_BLOCKS}"
+    return None
+
+
+def cost(task: Task) -> Cost:
+    """Every stamp is computed whole, and held."""
+    g = task.geometry
+    stamps = task.batch * math.prod(g.input) * math.prod(g.kernel)
+    held = stamps * task.out_channels * task.accumulator.itemsize
+    return Cost(stamps * task.depth * task.out_channels, held)
+
+
+def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """x, w -> y."""
+    g = task.geometry
+    stamps = task.matmul(moves.as_rows(x, task.groups), _columns(w, task))
+    stamps = stamps.reshape(task.groups * x.shape[0], *g.input, *g.kernel, task.width)
+    return moves.unmerge_groups(moves.overlap_add(stamps, g), task.groups)
+
+
+def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """y, w -> x."""
+    patches = _patches(y, task)
+    rows = task.matmul(patches, jnp.swapaxes(_columns(w, task), 1, 2))
+    x = rows.reshape(task.groups * y.shape[0], *task.geometry.input, task.depth)
+    return moves.unmerge_groups(x, task.groups)
+
+
+def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """x, y -> w."""
+    rows = jnp.swapaxes(moves.as_rows(x, task.groups), 1, 2)
+    columns = task.matmul(rows, _patches(y, task))
+    w = columns.reshape(task.groups, task.depth, *task.geometry.kernel, task.width)
+    return moves.join_groups(jnp.moveaxis(w, 1, -2))
+
+
+def _columns(w: jax.Array, task: Task) -> jax.Array:
+    """The kernel as one matrix a group: ``(g, C // g, K * (O // g))``."""
+    w = jnp.moveaxis(moves.split_groups(w, task.groups), -2, 1)
+    return w.reshape(task.groups, task.depth, -1)
+
+
+def _patches(y: jax.Array, task: Task) -> jax.Array:
+    """What every stamp covers, as rows: ``(g, N*S, K * (O // g))``."""
+    merged = moves.merge_groups(y, task.groups)
+    patches = moves.unfold(merged, task.geometry)
+    rows = y.shape[0] * math.prod(task.geometry.input)
+    return patches.reshape(task.groups, rows, math.prod(task.geometry.kernel) * task.width)

@@ -1,0 +1,164 @@
+"""phases: plain stride-1 convolutions, one per output phase, interleaved.
+
+Outputs ``r, r + s, r + 2s, ...`` never share a kernel cell with the outputs between them, so a
+transposed convolution of stride s is s plain convolutions per axis, each with exactly the taps
+its phase has.  Where the kernel is a multiple of the stride all phases read the same inputs,
+and they are a single convolution with s times the channels per axis.
+
+Shi et al., "Is the deconvolution layer the same as a convolutional layer?" (arXiv:1609.07009).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from jtconv.geometry import Axis, Geometry, Phase
+from jtconv.methods import convolution, moves
+from jtconv.methods.task import Cost, Task
+
+MOST_PHASES = 64
+
+
+def refuse(task: Task) -> str | None:
+    """Many separate phases are many convolutions to compile."""
+    phases = math.prod(task.geometry.stride)
+    if not _merges(task.geometry) and phases > MOST_PHASES:
+        return f"it would need {phases} convolutions, more than {MOST_PHASES}"
+    return None
+
+
+def cost(task: Task) -> Cost:
+    """Exactly the useful products but for the cropped cells; the phases are held until laid."""
+    held = task.y_size * task.accumulator.itemsize
+    g = task.geometry
+    taps = math.prod(max(len(a.inputs_of_tap(t)) for t in range(a.kernel)) * a.kernel for a in g)
+    return Cost(task.batch * taps * task.depth * task.out_channels, held)
+
+
+def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """x, w -> y."""
+    g = task.geometry
+    if _merges(g):
+        sub = _merged(task)
+        cells = convolution.unit_dgrad(x, _kernel_to_cells(w, task), sub)
+        return moves.crop(moves.from_cells(_split(cells, task)), g)
+    counts = _counts(g)
+    parts = []
+    for phases in itertools.product(*(a.phases for a in g)):
+        if all(p.taps for p in phases):
+            sub = _phase_task(task, phases, counts)
+            parts.append(convolution.unit_dgrad(x, w[_taps(phases)], sub))
+        else:
+            parts.append(jnp.zeros((x.shape[0], *counts, task.out_channels), task.accumulator))
+    cells = jnp.stack(parts, axis=-2).reshape(*parts[0].shape[:-1], *g.stride, -1)
+    return moves.window(moves.from_cells(cells), (0,) * len(g), g.output)
+
+
+def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """y, w -> x."""
+    g = task.geometry
+    if _merges(g):
+        cells = _join(moves.to_cells(moves.uncrop(y, g), g.stride), task)
+        return convolution.unit_fprop(cells, _kernel_to_cells(w, task), _merged(task))
+    x = jnp.zeros((y.shape[0], *g.input, task.channels), task.accumulator)
+    for phases, part in _parts(y, task):
+        sub = _phase_task(task, phases, _counts(g))
+        x += convolution.unit_fprop(part, w[_taps(phases)], sub)
+    return x
+
+
+def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """x, y -> w."""
+    g = task.geometry
+    if _merges(g):
+        cells = _join(moves.to_cells(moves.uncrop(y, g), g.stride), task)
+        return _kernel_from_cells(convolution.unit_wgrad(x, cells, _merged(task)), task)
+    w = jnp.zeros((*g.kernel, task.depth, task.out_channels), task.accumulator)
+    for phases, part in _parts(y, task):
+        sub = _phase_task(task, phases, _counts(g))
+        w = w.at[_taps(phases)].set(convolution.unit_wgrad(x, part, sub))
+    return w
+
+
+# Phases apart: each a task of stride 1.
+
+
+def _counts(g: Geometry) -> tuple[int, ...]:
+    """Cells that every phase gives, the last ones perhaps past the output's end."""
+    return tuple(-(-a.output // a.stride) for a in g)
+
+
+def _parts(y: jax.Array, task: Task) -> Iterator[tuple[tuple[Phase, ...], jax.Array]]:
+    """Every phase that has taps, with the part of ``y`` that belongs to it."""
+    g = task.geometry
+    whole = [q * s for q, s in zip(_counts(g), g.stride, strict=True)]
+    cells = moves.to_cells(moves.window(y, (0,) * len(g), whole), g.stride)
+    for phases in itertools.product(*(a.phases for a in g)):
+        if all(p.taps for p in phases):
+            within = tuple(p.residue for p in phases)
+            yield phases, cells[(slice(None),) * (1 + len(g)) + within]
+
+
+def _phase_task(task: Task, phases: tuple[Phase, ...], counts: tuple[int, ...]) -> Task:
+    columns = zip(task.geometry, phases, counts, strict=True)
+    axes = tuple(p.axis(a.input, count) for a, p, count in columns)
+    return replace(task, geometry=Geometry(axes, task.groups))
+
+
+def _taps(phases: tuple[Phase, ...]) -> tuple[slice, ...]:
+    """The slice of the kernel that holds these phases' taps, which lie in equal steps."""
+    slices = []
+    for p in phases:
+        step = p.taps[1] - p.taps[0] if len(p.taps) > 1 else 1
+        slices.append(slice(p.taps[0], p.taps[-1] + 1, step))
+    return tuple(slices)
+
+
+# Phases together: one task of stride 1 between x and the cells of the full output.
+
+
+def _merges(g: Geometry) -> bool:
+    return all(a.dilation == 1 and a.kernel % a.stride == 0 for a in g)
+
+
+def _merged(task: Task) -> Task:
+    counts = moves.cell_counts(task.geometry)
+    columns = zip(task.geometry, counts, strict=True)
+    axes = tuple(Axis(a.input, a.kernel // a.stride, count) for a, count in columns)
+    cells = math.prod(task.geometry.stride)
+    geometry = Geometry(axes, task.groups)
+    return replace(task, geometry=geometry, out_channels=cells * task.out_channels)
+
+
+def _split(cells: jax.Array, task: Task) -> jax.Array:
+    """``(N, *Q, g * s * o)`` to ``(N, *Q, *s, g * o)``."""
+    g, rank = task.geometry, len(task.geometry)
+    cells = cells.reshape(*cells.shape[: 1 + rank], g.groups, *g.stride, task.width)
+    cells = jnp.moveaxis(cells, 1 + rank, -2)
+    return cells.reshape(*cells.shape[:-2], task.out_channels)
+
+
+def _join(cells: jax.Array, task: Task) -> jax.Array:
+    """``(N, *Q, *s, g * o)`` to ``(N, *Q, g * s * o)``."""
+    g, rank = task.geometry, len(task.geometry)
+    cells = cells.reshape(*cells.shape[:-1], g.groups, task.width)
+    cells = jnp.moveaxis(cells, -2, 1 + rank)
+    return cells.reshape(*cells.shape[: 1 + rank], -1)
+
+
+def _kernel_to_cells(w: jax.Array, task: Task) -> jax.Array:
+    """``(*(T*s), c, g * o)`` to ``(*T, c, g * s * o)``."""
+    depth_last = jnp.moveaxis(w, -2, 0)
+    cells = moves.to_cells(depth_last, task.geometry.stride)
+    return jnp.moveaxis(_join(cells, task), 0, -2)
+
+
+def _kernel_from_cells(w: jax.Array, task: Task) -> jax.Array:
+    """The way back."""
+    return jnp.moveaxis(moves.from_cells(_split(jnp.moveaxis(w, -2, 0), task)), 0, -2)

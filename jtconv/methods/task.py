@@ -1,0 +1,105 @@
+"""One side of the trilinear form to compute, with all that is known before it runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jtconv.geometry import Geometry
+
+Side = Literal["dgrad", "fprop", "wgrad"]
+
+
+class Unsupported(ValueError):
+    """A named method cannot do this problem; the message says why, and what can."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method would spend: products computed, wasted ones too, and bytes held besides."""
+
+    multiply_adds: int
+    temporary_bytes: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """One side of one problem: ``dgrad (x, w -> y)``, ``fprop (y, w -> x)`` or ``wgrad (x, y -> w)``.
+
+    ``channels`` are those of the small side x, ``out_channels`` those of the large side y.
+    ``batch`` is a nominal number where the true one is symbolic.
+    """
+
+    side: Side
+    geometry: Geometry
+    batch: int
+    channels: int
+    out_channels: int
+    dtype: np.dtype
+    result_dtype: np.dtype
+    platform: str = "cpu"
+    precision: Any = None
+
+    @property
+    def groups(self) -> int:
+        """Channel groups."""
+        return self.geometry.groups
+
+    @property
+    def depth(self) -> int:
+        """Products that one tap sums: input channels of a group."""
+        return self.channels // self.groups
+
+    @property
+    def width(self) -> int:
+        """Output channels of a group."""
+        return self.out_channels // self.groups
+
+    @property
+    def accumulator(self) -> np.dtype:
+        """The dtype sums are held in: float32 for half precisions, int32 for small integers."""
+        wide = {"float16": "float32", "bfloat16": "float32", "int8": "int32", "int16": "int32"}
+        return jnp.dtype(wide.get(self.dtype.name, self.dtype.name))
+
+    @property
+    def is_half(self) -> bool:
+        """Whether the operands are 16-bit floats."""
+        return self.dtype.name in ("float16", "bfloat16")
+
+    @property
+    def x_size(self) -> int:
+        """Numbers in x."""
+        return self.batch * math.prod(self.geometry.input) * self.channels
+
+    @property
+    def y_size(self) -> int:
+        """Numbers in y."""
+        return self.batch * math.prod(self.geometry.output) * self.out_channels
+
+    @property
+    def w_size(self) -> int:
+        """Numbers in w."""
+        return math.prod(self.geometry.kernel) * self.depth * self.out_channels
+
+    @property
+    def multiply_adds(self) -> int:
+        """Useful products: none with an inserted zero, none cropped away."""
+        return self.batch * self.geometry.multiply_adds * self.depth * self.out_channels
+
+    def matmul(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """``(g, M, K) @ (g, K, N)``, accumulated as this task should be."""
+        return self.einsum("gmk,gkn->gmn", a, b) if self.groups > 1 else self._plain(a, b)
+
+    def _plain(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        return self.einsum("mk,kn->mn", a[0], b[0])[None]
+
+    def einsum(self, equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
+        """``jnp.einsum`` with this task's precision and accumulator."""
+        return jnp.einsum(
+            equation, a, b, precision=self.precision, preferred_element_type=self.accumulator
+        )

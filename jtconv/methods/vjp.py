@@ -1,0 +1,50 @@
+"""vjp: the transposed convolution as what its name says, the transpose of a convolution.
+
+    dgrad   ``jax.linear_transpose`` of ``y -> conv(y, w)``
+    fprop   the convolution itself
+    wgrad   ``jax.linear_transpose`` of ``w -> conv(y, w)``
+
+The second of the three ways.  XLA sees the convolution's own gradient, the form its GPU
+compiler knows best.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jtconv.methods import convolution
+from jtconv.methods.task import Cost, Task
+
+
+def refuse(task: Task) -> str | None:
+    """Integers have no derivative, so none is taken through."""
+    if not jnp.issubdtype(task.dtype, jnp.inexact):
+        return f"it differentiates a convolution, and {task.dtype} has no derivative"
+    return None
+
+
+def cost(task: Task) -> Cost:
+    """As for `dilated`, which it becomes: inserted zeros are multiplied too."""
+    waste = 1
+    for axis in task.geometry:
+        dense = axis.output * axis.kernel if task.side == "dgrad" else axis.multiply_adds
+        waste *= dense / max(axis.multiply_adds, 1)
+    return Cost(round(task.multiply_adds * waste), 0)
+
+
+def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """x, w -> y."""
+    y = jax.ShapeDtypeStruct((x.shape[0], *task.geometry.output, task.out_channels), x.dtype)
+    return jax.linear_transpose(lambda y: convolution.strided(y, w, task), y)(x)[0]
+
+
+def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """y, w -> x."""
+    return convolution.strided(y, w, task)
+
+
+def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """x, y -> w."""
+    w = jax.ShapeDtypeStruct((*task.geometry.kernel, task.depth, task.out_channels), x.dtype)
+    return jax.linear_transpose(lambda w: convolution.strided(y, w, task), w)(x)[0]
