@@ -1,5 +1,23 @@
-"""jtconv: transposed convolution for JAX, done right."""
+"""jtconv: transposed convolution for JAX, done right.
 
-from jtconv.api import conv, conv_transpose
+    y[s*i + d*t - lo] += x[i] * w[t]
 
-__all__ = ["conv", "conv_transpose"]
+One law, three sides, many methods: see :func:`conv_transpose`.
+"""
+
+from jtconv.api import conv, conv_transpose, output_shape
+from jtconv.choose import methods
+from jtconv.matrices import conv_matrix
+from jtconv.methods import Unsupported
+from jtconv.plan import Plan, explain
+
+__all__ = [
+    "Plan",
+    "Unsupported",
+    "conv",
+    "conv_matrix",
+    "conv_transpose",
+    "explain",
+    "methods",
+    "output_shape",
+]

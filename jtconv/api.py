@@ -2,54 +2,232 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
+from jax.typing import ArrayLike, DTypeLike
 
-from jtconv import primitives, request
-from jtconv.layout import adjoint_kernel, regroup_kernel
-from jtconv.methods import METHODS
-from jtconv.request import Op, Request
+from jtconv import operands, primitives, request
+from jtconv.choose import choose, parse_method, task_of
+from jtconv.request import SIDES, Request
+
+PerAxis = int | Sequence[int]
+Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
+DimensionNumbers = tuple[str, str, str] | jax.lax.ConvDimensionNumbers | None
+Precision = Any
+Method = str | Sequence[str]
 
 
-def conv_transpose(x, w, bias=None, *, stride=1, padding=0, output_padding=0, output_size=None,
-    dilation=1, groups=1, dimension_numbers=None, flip_kernel=False, method="auto",
-    precision=None, preferred_element_type=None):
-    """draft"""
-    x, w, bias, result = _operands(x, w, bias, preferred_element_type)
-    asked = request.parse("conv_transpose", x.shape, w.shape, stride=stride, padding=padding,
-        output_padding=output_padding, output_size=output_size, dilation=dilation, groups=groups,
-        dimension_numbers=dimension_numbers)
-    return _run(asked, x, w, bias, flip_kernel, method, precision, result)
+def conv_transpose(
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    output_padding: PerAxis = 0,
+    output_size: PerAxis | None = None,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    dimension_numbers: DimensionNumbers = None,
+    flip_kernel: bool = False,
+    method: Method = "auto",
+    precision: Precision = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> jax.Array:
+    """Transposed convolution: every input cell throws its stamp, and overlaps add.
 
-def conv(x, w, bias=None, *, stride=1, padding=0, dilation=1, groups=1, dimension_numbers=None,
-    flip_kernel=False, method="auto", precision=None, preferred_element_type=None):
-    """draft"""
-    x, w, bias, result = _operands(x, w, bias, preferred_element_type)
-    asked = request.parse("conv", x.shape, w.shape, stride=stride, padding=padding,
-        dilation=dilation, groups=groups, dimension_numbers=dimension_numbers)
-    return _run(asked, x, w, bias, flip_kernel, method, precision, result)
+    Along each spatial axis, with input length n, kernel length k and crops (lo, hi)::
 
-def _operands(x, w, bias, preferred):
-    x, w = jnp.asarray(x), jnp.asarray(w)
-    return x, w, bias, jnp.dtype(preferred or (jnp.int32 if x.dtype == jnp.int8 else x.dtype))
+        y[s*i + d*t - lo, o] += x[i, c] * w[t, c, o]
+        out = (n-1)*s + d*(k-1) + 1 - lo - hi
 
-def kernel_of_the_law(asked: Request, w):
-    groups = asked.geometry.groups
-    w = asked.layout.enter_kernel(w)
-    if asked.op == "conv_transpose":
-        return regroup_kernel(w, groups) if asked.kernel_is_adjoint else w
-    return jnp.swapaxes(w, -1, -2) if asked.kernel_is_adjoint else adjoint_kernel(w, groups)
+    The kernel is not turned round: this is the exact transpose (adjoint) of :func:`conv`, as
+    in torch, and what ``jax.lax.conv_transpose`` computes with ``transpose_kernel=True``.
 
-def _run(asked, x, w, bias, flip_kernel, method, precision, result):
-    w = kernel_of_the_law(asked, w)
-    if flip_kernel:
-        w = jnp.flip(w, range(asked.layout.rank))
-    bind = primitives.dgrad if asked.op == "conv_transpose" else primitives.fprop
-    method = (method,) if isinstance(method, str) else tuple(method)
-    y = bind(asked.layout.enter(x), w, geometry=asked.geometry, method=method, precision=precision, result=result.name)
+    Args:
+        x: input, ``(batch, *spatial, C_in)`` with 1 to 4 spatial axes; one axis less is one
+            example without a batch. A batch of 0 is fine.
+        w: kernel, ``(*kernel, C_in // groups, C_out)``, of the dtype of ``x``.
+        bias: ``(C_out,)``, of the dtype of ``x``, added to every output cell.
+        stride: distance between neighbouring stamps, in output cells; one int, or one per axis.
+        padding: cells cropped from the full output: an int, one int per axis, one
+            ``(lo, hi)`` pair per axis (negative extends with zeros), or a name: "SAME",
+            "SAME_LOWER", "VALID", "FULL", "CAUSAL", in any letter case.
+        output_padding: cells added to the end of what ``padding`` gives, in
+            ``0 .. max(stride, dilation) - 1``.
+        output_size: the spatial size wanted, where several are legal; an error lists them.
+        dilation: distance between neighbouring kernel cells, in output cells.
+        groups: each group reads its own slice of the input channels and writes its own slice
+            of the output channels.
+        dimension_numbers: three strings that say how input, kernel and output lie, such as
+            ``("NCHW", "IOHW", "NCHW")``; channels last if None. A kernel whose O comes before
+            its I may be the very array of the convolution this is the adjoint of.
+        flip_kernel: turn every kernel axis round first, as ``jax.lax.conv_transpose`` does
+            unless told to transpose the kernel.
+        method: "auto", the name of a method (see :func:`methods`), or several, of which the
+            first that can do the problem runs.
+        precision: as in ``jax.lax.conv_general_dilated``.
+        preferred_element_type: dtype of the result; that of ``x`` if None, but int32 for int8
+            and int16, whose sums would overflow.
+
+    Returns:
+        ``(batch, *out, C_out)``, or as ``dimension_numbers`` says.
+
+    Raises:
+        ValueError, TypeError: for a wrong argument, naming it, what it got and the fix.
+        Unsupported: (a ValueError) where a named method cannot do the problem.
+
+    The arithmetic follows Dumoulin and Visin, "A guide to convolution arithmetic for deep
+    learning" (arXiv:1603.07285).
+
+    >>> import jax.numpy as jnp
+    >>> x = jnp.array([[0., 1.], [2., 3.]])[..., None]  # one 2x2 picture, one channel
+    >>> print(conv_transpose(x, x[..., None], stride=2)[..., 0])
+    [[0. 0. 0. 1.]
+     [0. 0. 2. 3.]
+     [0. 2. 0. 3.]
+     [4. 6. 6. 9.]]
+    """
+    x, w = _operands(x, w)
+    asked = request.parse(
+        "conv_transpose",
+        x.shape,
+        w.shape,
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        output_size=output_size,
+        dilation=dilation,
+        groups=groups,
+        dimension_numbers=dimension_numbers,
+    )
+    return _run(asked, x, w, bias, flip_kernel, method, precision, preferred_element_type)
+
+
+def conv(
+    x: ArrayLike,
+    w: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    dimension_numbers: DimensionNumbers = None,
+    flip_kernel: bool = False,
+    method: Method = "auto",
+    precision: Precision = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> jax.Array:
+    """Convolution (cross-correlation, as deep learning has it): the adjoint of the other.
+
+    Along each spatial axis, with zeros ``(lo, hi)`` around an input of length m::
+
+        y[i, o] = sum over t, c of  x[s*i + d*t - lo, c] * w[t, c, o]
+        out = (m + lo + hi - d*(k-1) - 1) // s + 1
+
+    Args:
+        x: input, ``(batch, *spatial, C_in)``; one axis less is one example without a batch.
+        w: kernel, ``(*kernel, C_in // groups, C_out)``, of the dtype of ``x``. The array read
+            as "HWIO" here is the kernel of the adjoint :func:`conv_transpose` as "HWOI".
+        bias: ``(C_out,)``, of the dtype of ``x``.
+        stride: distance between neighbouring windows, in input cells.
+        padding: zeros put around the input: an int, one int per axis, one ``(lo, hi)`` pair
+            per axis (negative cuts cells off), or "SAME", "SAME_LOWER", "VALID", "FULL",
+            "CAUSAL", in any letter case.
+        dilation: distance between neighbouring kernel cells, in input cells.
+        groups, dimension_numbers, method, precision, preferred_element_type: as in
+            :func:`conv_transpose`.
+        flip_kernel: turn every kernel axis round first: convolution as signal processing has it.
+
+    Returns:
+        ``(batch, *out, C_out)``, or as ``dimension_numbers`` says.
+
+    Raises:
+        ValueError, TypeError: for a wrong argument, naming it, what it got and the fix.
+        Unsupported: (a ValueError) where a named method cannot do the problem.
+
+    >>> import jax.numpy as jnp
+    >>> x, w = jnp.arange(1., 5.)[:, None], jnp.array([1., 1., 0.])[:, None, None]
+    >>> print(conv(x, w, padding="full", flip_kernel=True)[:, 0])  # numpy.convolve
+    [1. 3. 5. 7. 4. 0.]
+    """
+    x, w = _operands(x, w)
+    asked = request.parse(
+        "conv",
+        x.shape,
+        w.shape,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        dimension_numbers=dimension_numbers,
+    )
+    return _run(asked, x, w, bias, flip_kernel, method, precision, preferred_element_type)
+
+
+def output_shape(
+    x_shape: Sequence[int],
+    w_shape: Sequence[int],
+    *,
+    flip_kernel: bool = False,
+    method: Method = "auto",
+    precision: Precision = None,
+    preferred_element_type: DTypeLike | None = None,
+    **keywords: Any,
+) -> tuple[int, ...]:
+    """The shape :func:`conv_transpose` would return: integers in, integers out.
+
+    Args:
+        x_shape: shape of the input, with or without a batch.
+        w_shape: shape of the kernel.
+        flip_kernel, method, precision, preferred_element_type: checked; they change no shape.
+        **keywords: ``stride``, ``padding``, ``output_padding``, ``output_size``, ``dilation``,
+            ``groups`` and ``dimension_numbers``, as in :func:`conv_transpose`.
+
+    Raises:
+        ValueError, TypeError: exactly as :func:`conv_transpose` would.
+
+    >>> output_shape((1, 16, 16, 10), (5, 5, 10, 20), stride=3, padding=2)
+    (1, 46, 46, 20)
+    """
+    operands.flag("flip_kernel", flip_kernel)
+    parse_method(method)
+    operands.precision(precision)
+    asked = request.of_shapes("conv_transpose", x_shape, w_shape, keywords)
+    return asked.output_shape
+
+
+def _operands(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
+    x, w = operands.array("x", x), operands.array("w", w)
+    operands.check_same_dtype(x, "w", w)
+    return x, w
+
+
+def _run(
+    asked: Request,
+    x: jax.Array,
+    w: jax.Array,
+    bias: Any,
+    flip_kernel: Any,
+    method: Any,
+    precision: Any,
+    preferred: Any,
+) -> jax.Array:
+    """The part both operations share, once the geometry is known."""
+    if bias is not None:
+        bias = operands.array("bias", bias)
+        operands.check_bias(bias, asked.out_channels, x)
+    w = asked.kernel_of_the_law(w, operands.flag("flip_kernel", flip_kernel))
+    side, methods = SIDES[asked.op], parse_method(method)
+    precision, result = operands.precision(precision), operands.result_dtype(x.dtype, preferred)
+    # A method that cannot do this is refused here and now, not when XLA comes to lower it.
+    choose(methods, task_of(asked, side, x.dtype, result, precision, jax.default_backend()))
+    static = {"geometry": asked.geometry, "method": methods}
+    bind = getattr(primitives, side)
+    y = bind(asked.layout.enter(x), w, precision=precision, result=result, **static)
     if bias is not None:
         y = y + bias.astype(y.dtype)
     return asked.layout.leave(y)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from jtconv.methods import METHODS, Cost, Task, Unsupported
+import jax.numpy as jnp
+
+from jtconv import arguments
+from jtconv.methods import METHODS, NOMINAL_BATCH, Cost, Side, Task, Unsupported
+from jtconv.request import Request
 
 
 @dataclass(frozen=True)
@@ -13,6 +20,31 @@ class Choice:
 
     method: str
     reason: str
+
+
+def parse_method(method: Any) -> tuple[str, ...]:
+    """A method as a user writes it, as a tuple of known names."""
+    names = (method,) if isinstance(method, str) else arguments.sequence(method)
+    if not names:
+        raise ValueError(f"method must be a name or a sequence of names, got {method!r}.")
+    for name in names:
+        if name not in (*METHODS, "auto"):
+            close = difflib.get_close_matches(str(name), METHODS, n=1)
+            guess = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"method must be 'auto' or one of {', '.join(METHODS)}, got {name!r}.{guess}"
+            )
+    return tuple(names)
+
+
+def task_of(
+    asked: Request, side: Side, dtype: Any, result: str, precision: Any, platform: str
+) -> Task:
+    """The task that ``side`` of a checked call is."""
+    batch = asked.batch if isinstance(asked.batch, int) else NOMINAL_BATCH
+    channels = asked.small_channels, asked.large_channels
+    dtypes = jnp.dtype(dtype), jnp.dtype(result)
+    return Task(side, asked.geometry, batch, *channels, *dtypes, platform, precision)
 
 
 def refusal(name: str, task: Task) -> str | None:
@@ -49,7 +81,7 @@ def automatic(task: Task) -> Choice:
     return Choice("dilated", "every other method refuses")
 
 
-def _preferences(task: Task):
+def _preferences(task: Task) -> Iterator[tuple[str, str]]:
     if task.platform != "cpu":
         yield "dilated", "the form accelerators' compilers know"
     if task.depth * task.width <= 4:
@@ -58,3 +90,12 @@ def _preferences(task: Task):
         yield "dilated", "a strided convolution is what the library does best"
     yield "gemm", "one product, one pass"
     yield "phases", "no zeros multiplied"
+
+
+def methods() -> tuple[str, ...]:
+    """The names of all methods, any of which ``method=`` takes.
+
+    >>> methods()
+    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'matrix')
+    """
+    return tuple(METHODS)

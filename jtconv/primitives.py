@@ -24,13 +24,12 @@ from jax.interpreters import ad, batching, mlir
 
 from jtconv.choose import choose
 from jtconv.geometry import Geometry
-from jtconv.methods import METHODS, Side, Task
+from jtconv.methods import METHODS, NOMINAL_BATCH, Side, Task
 
-NOMINAL_BATCH = 8  # stands for a symbolic batch when costs are weighed
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def task_of(
+def _task(
     side: Side, a: Any, b: Any, geometry: Geometry, precision: Any, result: str, platform: str
 ) -> Task:
     """The task of one bind: ``a`` and ``b`` are arrays or their abstract values."""
@@ -63,7 +62,7 @@ def _compute(
     """One side by the method chosen for it: what the primitives are lowered to."""
     common = jnp.promote_types(a.dtype, b.dtype)
     a, b = a.astype(common), b.astype(common)
-    task = task_of(side, a, b, geometry, precision, result, platform)
+    task = _task(side, a, b, geometry, precision, result, platform)
     chosen = choose(method, task).method
     with jax.named_scope(f"jtconv_{side}_{chosen}"):
         return getattr(METHODS[chosen], side)(a, b, task).astype(task.result_dtype)
@@ -187,10 +186,10 @@ def _unfold(a: jax.Array, role: str, into: str, groups: int, size: int) -> jax.A
 
 def _batch(bind: Any, roles: str, operands: Any, dims: Any, *, geometry: Geometry, **params: Any):
     """Batching rule; ``roles`` names the operands and then the result, ``"xwy"`` say."""
-    mapped = [role for role, dim in zip(roles, dims) if dim is not None]
+    mapped = [role for role, dim in zip(roles[:2], dims, strict=True) if dim is not None]
     into = "groups" if len(mapped) == 2 else _SHARED[frozenset((mapped[0], roles[2]))]
     folded, size = [], 1
-    for a, dim, role in zip(operands, dims, roles):
+    for a, dim, role in zip(operands, dims, roles[:2], strict=True):
         if dim is not None:
             size, a = a.shape[dim], jnp.moveaxis(a, dim, 0)
             a = _fold(a, role, into, geometry.groups)

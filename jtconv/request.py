@@ -8,12 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
+
 from jtconv import arguments, layout, padding
 from jtconv.geometry import Axis, Geometry
 from jtconv.layout import Layout
 
 Op = Literal["conv_transpose", "conv"]
 Shape = tuple[Any, ...]  # of ints; the batch may be a symbolic dimension
+
+# The side of the trilinear form that each operation is.
+SIDES: dict[Op, Literal["dgrad", "fprop"]] = {"conv_transpose": "dgrad", "conv": "fprop"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,17 @@ class Request:
         space = g.output if self.op == "conv_transpose" else g.input
         return self.layout.user_shape((self.batch, *space, self.out_channels))
 
+    def kernel_of_the_law(self, w: jax.Array, flip: bool = False) -> jax.Array:
+        """The user's kernel as ``(*kernel, C // groups, O)``, turned round where asked."""
+        w, groups = self.layout.enter_kernel(w), self.geometry.groups
+        if flip:
+            w = jnp.flip(w, range(self.layout.rank))
+        if self.op == "conv_transpose":
+            return layout.regroup_kernel(w, groups) if self.kernel_is_adjoint else w
+        if self.kernel_is_adjoint:
+            return jnp.swapaxes(w, -1, -2)
+        return layout.adjoint_kernel(w, groups)
+
 
 def parse(
     op: Op,
@@ -75,6 +92,20 @@ def parse(
         axes = _transposed(columns, padding, output_padding, output_size)
     geometry = Geometry(axes, groups)
     return Request(op, lay, geometry, batch, in_channels, out_channels, adjoint)
+
+
+def of_shapes(op: Op, x_shape: Any, w_shape: Any, keywords: dict[str, Any]) -> Request:
+    """:func:`parse` for shapes and keywords that a user wrote out."""
+    known = _KEYWORDS if op == "conv_transpose" else _KEYWORDS - _TRANSPOSED_ONLY
+    for name in keywords:
+        if name not in known:
+            raise TypeError(f"{op} has no argument {name!r}; it has {', '.join(sorted(known))}.")
+    x_shape, w_shape = arguments.shape("x_shape", x_shape), arguments.shape("w_shape", w_shape)
+    return parse(op, x_shape, w_shape, **keywords)
+
+
+_TRANSPOSED_ONLY = {"output_padding", "output_size"}
+_KEYWORDS = _TRANSPOSED_ONLY | {"stride", "padding", "dilation", "groups", "dimension_numbers"}
 
 
 def _spatial(lay: Layout, name: str, sizes: list[Any]) -> tuple[int, ...]:

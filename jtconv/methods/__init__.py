@@ -17,7 +17,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from jtconv.methods import dilated, gemm, matrix, phases, scatter, taps, vjp
-from jtconv.methods.task import Cost, Side, Task, Unsupported
+from jtconv.methods.task import NOMINAL_BATCH, Cost, Side, Task, Unsupported
 
 METHODS: dict[str, ModuleType] = {
     "dilated": dilated,
@@ -29,4 +29,4 @@ METHODS: dict[str, ModuleType] = {
     "matrix": matrix,
 }
 
-__all__ = ["METHODS", "Cost", "Side", "Task", "Unsupported"]
+__all__ = ["METHODS", "NOMINAL_BATCH", "Cost", "Side", "Task", "Unsupported"]

@@ -86,9 +86,7 @@ def _tap_of(g: Geometry) -> np.ndarray:
 
 def _axis_taps(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
     """``t`` with ``s*i + d*t - lo = m`` for every ``i`` and ``m``, and whether there is one."""
-    distance = (
-        np.arange(axis.output) + axis.lo - axis.stride * np.arange(axis.input)[:, None]
-    )
+    distance = np.arange(axis.output) + axis.lo - axis.stride * np.arange(axis.input)[:, None]
     tap, remainder = np.divmod(distance, axis.dilation)
     joined = (remainder == 0) & (tap >= 0) & (tap < axis.kernel)
     return np.where(joined, tap, 0), joined

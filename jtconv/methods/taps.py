@@ -66,8 +66,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     x, y = _wide(x, task.depth, task), _wide(y, task.width, task)
     over = tuple(range(1 + len(task.geometry)))
     taps = [
-        jnp.sum(x[..., :, None] * part[..., None, :], axis=over)
-        for _, part in _under_taps(y, task)
+        jnp.sum(x[..., :, None] * part[..., None, :], axis=over) for _, part in _under_taps(y, task)
     ]
     w = jnp.stack(taps).reshape(*task.geometry.kernel, task.groups, task.depth, task.width)
     return jnp.swapaxes(w, -3, -2).reshape(*task.geometry.kernel, task.depth, task.out_channels)

@@ -14,6 +14,8 @@ from jtconv.geometry import Geometry
 
 Side = Literal["dgrad", "fprop", "wgrad"]
 
+NOMINAL_BATCH = 8  # stands for a symbolic batch when costs are weighed
+
 
 class Unsupported(ValueError):
     """A named method cannot do this problem; the message says why, and what can."""

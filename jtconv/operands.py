@@ -1,0 +1,105 @@
+"""What counts as an array here, and which dtypes go together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+COMPLEXES = ("complex64", "complex128")
+INTEGERS = ("int8", "int16", "int32", "int64")
+DTYPES = (*FLOATS, *COMPLEXES, *INTEGERS)
+KINDS = (FLOATS, COMPLEXES, INTEGERS)
+
+
+def array(name: str, value: Any) -> jax.Array:
+    """``value`` as a JAX array of a dtype that can be convolved; lists are not arrays."""
+    if value is None or isinstance(value, list | tuple | dict | str | bool | int | float | complex):
+        raise TypeError(
+            f"{name} must be an array (JAX or NumPy), got {type(value).__name__}: "
+            f"wrap it as jnp.asarray({name})."
+        )
+    dtype_of(name, value)
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name} must be an array (JAX or NumPy), got {type(value).__name__}."
+        ) from None
+
+
+def dtype_of(name: str, value: Any) -> str:
+    """The name of an array's dtype, where it is one of :data:`DTYPES`."""
+    dtype = str(getattr(value, "dtype", "float32"))
+    dtype = dtype.removeprefix("torch.")
+    if dtype in DTYPES:
+        return dtype
+    if dtype == "bool":
+        raise TypeError(f"{name} is bool, which has no sums: cast it, {name}.astype(jnp.float32).")
+    raise TypeError(
+        f"{name} must have one of the dtypes {', '.join(DTYPES)}, got {dtype}: "
+        f"cast it, {name}.astype(jnp.float32)."
+    )
+
+
+def check_same_dtype(x: Any, name: str, other: Any) -> None:
+    """Mixed dtypes are an error that says how to cast, as in lax."""
+    if x.dtype != other.dtype:
+        raise TypeError(
+            f"{name} must have the dtype of x, {x.dtype}, got {other.dtype}: cast one of them, "
+            f"{name}.astype(x.dtype) or x.astype({name}.dtype)."
+        )
+
+
+def check_bias(bias: Any, out_channels: int, x: Any) -> None:
+    """A bias is one number per output channel."""
+    if tuple(bias.shape) != (out_channels,):
+        raise ValueError(
+            f"bias must have shape (C_out,) = ({out_channels},), got {tuple(bias.shape)}."
+        )
+    check_same_dtype(x, "bias", bias)
+
+
+def result_dtype(dtype: Any, preferred: Any) -> str:
+    """The dtype of the result: as asked, else int32 for small integers, else that of x."""
+    name = jnp.dtype(dtype).name
+    if preferred is None:
+        return "int32" if name in ("int8", "int16") else name
+    try:
+        wanted = jax.dtypes.canonicalize_dtype(jnp.dtype(preferred)).name
+    except TypeError:
+        raise TypeError(f"preferred_element_type must be a dtype, got {preferred!r}.") from None
+    kind = next(kind for kind in KINDS if name in kind)
+    if wanted not in kind:
+        raise TypeError(
+            f"preferred_element_type must be one of {', '.join(kind)} for {name} operands, "
+            f"got {wanted}."
+        )
+    return wanted
+
+
+def precision(value: Any) -> Any:
+    """``precision`` in a form that can be hashed: None, a ``lax.Precision`` or two of them."""
+    if value is None:
+        return None
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return precision(value[0]), precision(value[1])
+    try:
+        return lax.Precision(value)
+    except (ValueError, TypeError):
+        names = ", ".join(repr(p.name.lower()) for p in lax.Precision)
+        raise ValueError(
+            f"precision must be None, a jax.lax.Precision, one of {names}, or a pair of these, "
+            f"got {value!r}."
+        ) from None
+
+
+def flag(name: str, value: Any) -> bool:
+    """A bool, and nothing that merely has a truth value."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
