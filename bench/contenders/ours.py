@@ -1,0 +1,75 @@
+"""jtconv itself, with the automatic choice or one named method."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import jtconv
+from bench.contenders.setting import Setting, jax_program
+from bench.data import SIDES
+from bench.program import Program, Refused
+from jtconv import primitives
+
+_LETTERS = {1: "W", 2: "HW", 3: "DHW"}
+
+
+def label(method: str) -> str:
+    """The column's name: ``jtconv``, or ``jtconv[gemm]`` and the like."""
+    return "jtconv" if method == "auto" else f"jtconv[{method}]"
+
+
+def ways(setting: Setting, method: str = "auto") -> dict:
+    """One way: the call a user would write, or the bare primitive where a side is asked for."""
+    build = _side if setting.mode in SIDES else _call
+    return {"": lambda: _refusing(build, setting, method)}
+
+
+def _refusing(build, setting: Setting, method: str) -> Program:
+    try:
+        return build(setting, method)
+    except jtconv.Unsupported as error:
+        raise Refused(str(error)) from None
+
+
+def _call(setting: Setting, method: str) -> Program:
+    case = setting.case
+    space = _LETTERS[case.rank]
+    first = (f"NC{space}", f"IO{space}", f"NC{space}")
+    options = {
+        "stride": case.stride,
+        "padding": [case.crops] * case.rank,
+        "dilation": case.dilation,
+        "groups": case.groups,
+        "dimension_numbers": first if case.channels_first else None,
+        "method": method,
+    }
+
+    def operator(x, w, b):
+        return jtconv.conv_transpose(x, w, b, **options)
+
+    layout = (_channels_first_kernel, _channels_last_kernel)
+    return jax_program(setting, operator, *([layout] if case.channels_first else []))
+
+
+def _channels_first_kernel(w):
+    return np.moveaxis(w, (-2, -1), (0, 1))
+
+
+def _channels_last_kernel(w):
+    return np.moveaxis(w, (0, 1), (-2, -1))
+
+
+def _side(setting: Setting, method: str) -> Program:
+    side = getattr(primitives, setting.mode)
+    options = {
+        "geometry": setting.case.geometry(setting.data.size),
+        "method": (method,),
+        "precision": None,
+        "result": setting.data.dtype,
+    }
+
+    def function(a, b):
+        # fprop takes (y, w); the benchmark's arguments come as (w, g).
+        return (side(b, a, **options) if setting.mode == "fprop" else side(a, b, **options),)
+
+    return jax_program(setting, lambda x, w, b: x, channels_first=False, function=function)

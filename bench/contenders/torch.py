@@ -1,0 +1,176 @@
+"""PyTorch, in every layout it is fast in: the peer to beat.
+
+Channels last for one axis means a 1 x k layer on an image of height one, which torch runs with
+the same kernels.  Weights and cotangents are laid out beforehand, as in a trained model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from bench.cases import Case
+from bench.contenders.setting import Setting
+from bench.program import Program, Refused
+
+
+def ways(setting: Setting) -> dict:
+    """Contiguous and channels last; each compiled too where that is asked for."""
+    found = {}
+    for layout in ("contiguous", "channels_last"):
+        for compiled in (False, True) if setting.torch_compile else (False,):
+            name = layout + " compiled" * compiled
+            found[name] = lambda a=layout, c=compiled: TorchProgram(setting, a, c)
+    return found
+
+
+class TorchProgram(Program):
+    """``conv_transposeNd`` and autograd on tensors laid out once."""
+
+    def __init__(self, setting: Setting, layout: str, compiled: bool) -> None:
+        import torch
+
+        self.torch, self.setting, self.case = torch, setting, setting.case
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.last = layout == "channels_last"
+        self.as_image = self.last and self.case.rank == 1
+        self.sets = [self._tensors() for _ in range(setting.copies)]
+        self.function = self._function()
+        if compiled:
+            self.function = torch.compile(self.function, dynamic=False)
+
+    def call(self, turn: int) -> Any:
+        """Run one problem (on a GPU: start it)."""
+        return self.function(**self.sets[turn % len(self.sets)])
+
+    def wait(self, outputs: Any) -> None:
+        """Nothing on a CPU, where a call returns when it is done."""
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
+
+    def answers(self) -> dict[str, np.ndarray]:
+        """The answers, channels last."""
+        found = self.call(0)
+        self.wait(found)
+        return {name: self._home(name, tensor) for name, tensor in found.items()}
+
+    def _tensors(self) -> dict[str, Any]:
+        arrays = self.setting.data.arrays
+        grouped = _torch_kernel(arrays["w"], self.case.groups)
+        first = {name: np.moveaxis(arrays[name], -1, 1) for name in "xg"}
+        laid = first | {"w": grouped, "b": arrays["b"]}
+        tensors = {name: self._tensor(name, array) for name, array in laid.items()}
+        for name in "xwb" if self.setting.mode in ("training", "fprop", "wgrad") else "":
+            tensors[name].requires_grad_()
+        return tensors
+
+    def _tensor(self, name: str, array: np.ndarray) -> Any:
+        dtype = getattr(self.torch, self.setting.data.dtype)
+        wide = np.ascontiguousarray(array.astype(np.float32))
+        tensor = self.torch.from_numpy(wide).to(self.device, dtype)
+        if name == "b" or not self.last:
+            return tensor
+        tensor = tensor.unsqueeze(2) if self.as_image else tensor
+        three = tensor.ndim == 5
+        formats = self.torch.channels_last_3d if three else self.torch.channels_last
+        return tensor.contiguous(memory_format=formats)
+
+    def _home(self, name: str, tensor: Any) -> np.ndarray:
+        array = tensor.detach().double().cpu().numpy()
+        if name == "db":
+            return array
+        array = array[:, :, 0] if self.as_image else array
+        if name == "dw":
+            return _our_kernel(array, self.case.groups)
+        return np.moveaxis(array, 1, -1)
+
+    def _function(self):
+        torch, mode = self.torch, self.setting.mode
+        operator = self._operator()
+        wanted = {"training": "xwb", "fprop": "x", "wgrad": "w"}.get(mode, "")
+        if self.case.steps > 1 or mode in ("forward", "training", "dgrad"):
+            return _by_autograd(torch, operator, wanted, mode, self.case.steps)
+        return self._one_side(wanted)
+
+    def _operator(self):
+        case, rank = self.case, 2 if self.as_image else self.case.rank
+        function = getattr(self.torch.nn.functional, f"conv_transpose{rank}d")
+        pick = self._per_axis
+        options = {
+            "stride": pick(case.stride, 1),
+            "padding": pick(case.padding, 0),
+            "output_padding": pick(case.output_padding, 0),
+            "dilation": pick(case.dilation, 1),
+            "groups": case.groups,
+        }
+
+        def operator(x, w, b):
+            y = function(x, w, b, **options)
+            return y[..., : y.shape[-1] - case.trim] if case.trim else y
+
+        return operator
+
+    def _per_axis(self, value: int, idle: int) -> tuple[int, ...]:
+        return (idle, value) if self.as_image else (value,) * self.case.rank
+
+    def _one_side(self, wanted: str):
+        """One gradient alone, as autograd itself would ask for it."""
+        case, pick = self.case, self._per_axis
+        if case.trim:
+            raise Refused("torch: a single side of a trimmed layer is not one call")
+        options = (
+            None,
+            pick(case.stride, 1),
+            pick(case.padding, 0),
+            pick(case.dilation, 1),
+            True,
+            pick(case.output_padding, 0),
+            case.groups,
+            [name in wanted for name in "xwb"],
+        )
+        backward = self.torch.ops.aten.convolution_backward
+
+        def side(x, w, b, g):
+            with self.torch.no_grad():
+                dx, dw, _ = backward(g, x, w, *options)
+            return {"dx": dx} if "x" in wanted else {"dw": dw}
+
+        return side
+
+
+def _by_autograd(torch: Any, operator: Any, wanted: str, mode: str, steps: int):
+    """Value and gradients; ``steps`` slices of the batch one after the other."""
+
+    def function(x, w, b, g):
+        b = None if mode == "dgrad" else b
+        with contextlib.nullcontext() if wanted else torch.no_grad():
+            slices = x.chunk(steps) if steps > 1 else (x,)
+            ys = [operator(one, w, b) for one in slices]
+            y = torch.cat(ys) if steps > 1 else ys[0]
+        inputs = {"x": x, "w": w, "b": b}
+        gradients = torch.autograd.grad(y, [inputs[n] for n in wanted], g) if wanted else ()
+        return {"y": y} | {f"d{n}": d for n, d in zip(wanted, gradients, strict=True)}
+
+    return function
+
+
+def _torch_kernel(w: np.ndarray, groups: int) -> np.ndarray:
+    """``(*k, C // g, O)`` to torch's ``(C, O // g, *k)``."""
+    *kernel, depth, out = w.shape
+    w = np.moveaxis(w.reshape(*kernel, depth, groups, out // groups), -2, -3)
+    w = w.reshape(*kernel, groups * depth, out // groups)
+    return np.moveaxis(w, (-2, -1), (0, 1))
+
+
+def _our_kernel(w: np.ndarray, groups: int) -> np.ndarray:
+    """The way back."""
+    w = np.moveaxis(w, (0, 1), (-2, -1))
+    *kernel, channels, width = w.shape
+    w = np.moveaxis(w.reshape(*kernel, groups, channels // groups, width), -3, -2)
+    return w.reshape(*kernel, channels // groups, groups * width)
+
+
+__all__ = ["Case", "TorchProgram", "ways"]

@@ -1,0 +1,82 @@
+"""What is timed: a compiled function with its arguments, and how to read its answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class Refused(Exception):
+    """A contender cannot do this problem; the message says why."""
+
+
+class Program:
+    """One contender's way to do one problem.  ``restore`` maps its outputs to channels last."""
+
+    trace_s: float | None = None
+    compile_s: float | None = None
+    temp_bytes: int | None = None
+    calls = 1  # how many problems one call solves
+    serial = True  # wait for each call: a CPU would otherwise run several at once
+
+    def call(self, turn: int) -> Any:
+        """Start the work, on the arguments of this turn."""
+        raise NotImplementedError
+
+    def wait(self, outputs: Any) -> None:
+        """Return once the outputs of a call are there."""
+
+    def answers(self) -> dict[str, np.ndarray]:
+        """The answers, in float64 and channels last."""
+        raise NotImplementedError
+
+
+class JaxProgram(Program):
+    """A JAX function, traced, lowered and compiled with the clock running.
+
+    ``sets`` are copies of the arguments, taken in turn: on an accelerator so many that none is
+    still in the cache when its turn comes again.  There ``function`` is also unrolled over all
+    of them in one program, so that the host's part of the time vanishes.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., tuple],
+        sets: Sequence[tuple],
+        restore: Callable[[tuple], dict[str, Any]],
+        unroll: bool = False,
+    ) -> None:
+        self.restore, self.unroll = restore, unroll
+        self.sets = [jax.device_put(one) for one in sets]
+        jax.block_until_ready(self.sets)
+        self.calls = len(sets) if unroll else 1
+        self.serial = jax.default_backend() == "cpu"
+        if unroll:
+            jitted, arguments = jax.jit(lambda *many: [function(*one) for one in many]), self.sets
+        else:
+            jitted, arguments = jax.jit(function), self.sets[0]
+        start = time.perf_counter()
+        lowered = jitted.lower(*arguments)
+        traced = time.perf_counter()
+        self.compiled = lowered.compile()
+        self.trace_s, self.compile_s = traced - start, time.perf_counter() - traced
+        memory = self.compiled.memory_analysis()
+        self.temp_bytes = memory.temp_size_in_bytes // self.calls if memory else None
+
+    def call(self, turn: int) -> Any:
+        """Dispatch one run."""
+        return self.compiled(*(self.sets if self.unroll else self.sets[turn % len(self.sets)]))
+
+    def wait(self, outputs: Any) -> None:
+        """Block until the device is done."""
+        jax.block_until_ready(outputs)
+
+    def answers(self) -> dict[str, np.ndarray]:
+        """Run once and bring the answers home."""
+        outputs = self.call(0)
+        first = outputs[0] if self.unroll else outputs
+        return {name: np.asarray(a).astype(np.float64) for name, a in self.restore(first).items()}
