@@ -1,0 +1,52 @@
+"""The command line: one file a command, gathered here."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from jtconv.cli import demo, upsample
+
+EPILOG = "See a command's own page with  jtconv COMMAND --help ."
+
+app = typer.Typer(
+    name="jtconv",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", epilog=demo.EPILOG)(demo.run)
+app.command("upsample", epilog=upsample.EPILOG)(upsample.run)
+
+
+def _show_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    try:
+        typer.echo(f"jtconv {version('jtconv')}")
+    except PackageNotFoundError:
+        typer.echo("jtconv (run from its sources, not installed)")
+    raise typer.Exit
+
+
+@app.callback(epilog=EPILOG)
+def root(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and leave.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Transposed convolution for JAX, on real pictures.
+
+    Pictures go through `jtconv.conv_transpose`, the same function that a program would call.
+    Nothing is fetched from a network, and no file is overwritten unless you say `--force`.
+    """
+
+
+def main() -> None:
+    """Run the command line; what the `jtconv` script and ``python -m jtconv`` call."""
+    app(prog_name="jtconv")

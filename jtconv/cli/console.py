@@ -1,0 +1,65 @@
+"""What the commands say and how they say no."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+
+class Refusal(ValueError):
+    """The command cannot go on, and the message tells the user why and what to do."""
+
+
+@contextmanager
+def refusals_shown() -> Iterator[None]:
+    """A `Refusal` ends the command with its message and exit code 1, without a traceback."""
+    try:
+        yield
+    except Refusal as refusal:
+        typer.secho(f"Error: {refusal}", err=True, fg="red")
+        raise typer.Exit(1) from None
+
+
+def say(message: str) -> None:
+    """One line for the user, never wrapped: paths must stay whole to be copied."""
+    typer.echo(message)
+
+
+def progress() -> Progress:
+    """A progress bar on stderr, so that what is piped onward stays clean."""
+    return Progress(
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+def keep_existing(paths: Iterable[Path], force: bool) -> None:
+    """Refuse, before any work is done, to write where something already is."""
+    for path in paths:
+        if path.is_dir():
+            raise Refusal(f"{path} is a folder; name a file to write.")
+        if path.exists() and not force:
+            raise Refusal(f"{path} exists already; say --force to overwrite it.")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a whole file; what stops it is told to the user."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise Refusal(f"cannot write {path}: {error.strerror or error}.") from None
