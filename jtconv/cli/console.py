@@ -37,14 +37,16 @@ def say(message: str) -> None:
 
 
 def progress() -> Progress:
-    """A progress bar on stderr, so that what is piped onward stays clean."""
+    """A progress bar on stderr, where somebody is watching that."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description:<28}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
 
 

@@ -12,9 +12,22 @@ from PIL import Image
 from jtconv.cli.console import Refusal
 from jtconv.cli.picture import DTYPES, Picture
 
-# The deep modes, and the formats that hold them: others would clip or wrap without a word.
-DEEP_FORMATS = {"I;16": {"PNG", "TIFF", "PPM", "JPEG2000"}, "I": {"TIFF"}, "F": {"TIFF"}}
-# What to try, in this order, where a format cannot hold the mode.
+# What each format gives back as it was written.  Asked for more, Pillow may refuse, but may as
+# well clip 16 bits to 8, drop the opacity or shrink the picture without a word.
+HOLDS = {
+    "AVIF": ["RGB", "RGBA"],
+    "BMP": ["1", "L", "RGB"],
+    "GIF": ["1", "L", "RGB", "RGBA"],
+    "JPEG": ["L", "RGB", "CMYK"],
+    "JPEG2000": ["L", "LA", "RGB", "RGBA", "CMYK", "I;16"],
+    "PNG": ["1", "L", "LA", "RGB", "RGBA", "I;16"],
+    "PPM": ["1", "L", "RGB", "I;16", "F"],
+    "QOI": ["RGB", "RGBA"],
+    "TGA": ["L", "LA", "RGB", "RGBA"],
+    "TIFF": ["1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F"],
+    "WEBP": ["RGB", "RGBA"],
+}
+# What to take, the first that is held, where the mode itself is not.
 INSTEAD = {
     "1": ["L", "RGB"],
     "L": ["RGB"],
@@ -22,16 +35,16 @@ INSTEAD = {
     "RGBA": ["RGB"],
     "CMYK": ["RGB"],
     "YCbCr": ["RGB"],
-    "I;16": ["L"],
+    "I;16": ["L", "RGB"],
 }
 KEEPS_EXIF = {"JPEG", "PNG", "WEBP", "AVIF"}
 KEEPS_PROFILE = KEEPS_EXIF | {"TIFF"}
 
 
 def writable_format(path: Path) -> str | None:
-    """Pillow's name for the format of a file so named, if it can write it."""
+    """Pillow's name for the format of a file so named, if it is one to write."""
     name = Image.registered_extensions().get(path.suffix.lower())
-    return name if name in Image.SAVE else None
+    return name if name in HOLDS and name in Image.SAVE else None
 
 
 def encode(picture: Picture, path: Path) -> tuple[bytes, tuple[str, ...]]:
@@ -39,16 +52,22 @@ def encode(picture: Picture, path: Path) -> tuple[bytes, tuple[str, ...]]:
     format_name = writable_format(path)
     if format_name is None:
         raise Refusal(f"{path.name} has no ending of a picture format; try .png, .jpg or .tif.")
-    problem = f"{format_name} cannot hold mode {picture.mode}; try .tif"
-    for image in _candidates(picture, format_name):
-        try:
-            data = _encoded(image, format_name, picture)
-        except (OSError, ValueError, KeyError, SystemError) as error:
-            problem = str(error)
-            continue
-        changed = f"{format_name} cannot hold mode {picture.mode}: written as {image.mode}"
-        return data, () if image.mode == picture.mode else (changed,)
-    raise Refusal(f"{path.name} cannot be written: {problem}.")
+    modes = [picture.mode, *INSTEAD.get(picture.mode, [])]
+    mode = next((m for m in modes if m in HOLDS[format_name]), None)
+    if mode is None:
+        raise Refusal(f"{format_name} cannot hold mode {picture.mode}; try .tif.")
+    try:
+        data = _encoded(_converted(_put_together(picture), mode), format_name, picture)
+    except (OSError, ValueError) as error:  # too large for the format, for one
+        raise Refusal(f"{path.name} cannot be written: {error}.") from None
+    return data, tuple(_losses(picture.mode, mode, format_name))
+
+
+def _losses(mode: str, written: str, format_name: str) -> Iterator[str]:
+    if written != mode:
+        yield f"{format_name} cannot hold mode {mode}: it is written as {written}"
+    if format_name == "GIF" and written.startswith("RGB"):
+        yield "GIF holds 256 colours, and pixels either clear or opaque"
 
 
 def _encoded(image: Image.Image, format_name: str, picture: Picture) -> bytes:
@@ -63,14 +82,6 @@ def _encoded(image: Image.Image, format_name: str, picture: Picture) -> bytes:
     return file.getvalue()
 
 
-def _candidates(picture: Picture, format_name: str) -> Iterator[Image.Image]:
-    """The picture in its own mode, then in the modes that come next to it."""
-    if format_name in DEEP_FORMATS.get(picture.mode, {format_name}):
-        yield _put_together(picture)
-    for mode in INSTEAD.get(picture.mode, []):
-        yield _converted(_put_together(picture), mode)
-
-
 def _put_together(picture: Picture) -> Image.Image:
     height, width, _ = picture.planes.shape
     if picture.mode == "1":
@@ -81,11 +92,11 @@ def _put_together(picture: Picture) -> Image.Image:
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode:
+        return image
     if image.mode == "I;16":
-        eight_bits = np.rint(np.asarray(image) / 257).astype(np.uint8)
-        return Image.fromarray(eight_bits)
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
     if image.mode in ("LA", "RGBA") and mode in ("L", "RGB"):
-        image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert(mode)

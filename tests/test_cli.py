@@ -1,0 +1,386 @@
+"""The command line: pictures of every mode, wrong input, and the demo as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from jtconv.cli import app, enlarge
+from jtconv.cli.kernels import LUMA, bilinear, coloured, lanczos
+
+SIZE = (13, 9)  # width, height
+MODES = {
+    "1": ".png",
+    "L": ".png",
+    "LA": ".png",
+    "RGB": ".png",
+    "RGBA": ".png",
+    "CMYK": ".tif",
+    "I;16": ".png",
+    "I": ".tif",
+    "F": ".tif",
+}
+
+
+def jtconv(*words):
+    """Run the command line as `jtconv WORDS` would."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def refused(*words, because):
+    """It must end with exit code 1 and a message, not with a traceback."""
+    result = jtconv(*words)
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert because in result.output
+    assert result.output.startswith("Error: ")
+
+
+def picture(mode, size=SIZE):
+    """A ramp to the right and down, different in every band."""
+    down, right = np.mgrid[: size[1], : size[0]]
+    ramp = (11 * right + 7 * down) / 200
+    if mode in ("I;16", "I", "F"):
+        top, kind = {"I;16": (65535, "<u2"), "I": (70000, "i4"), "F": (3.5, "f4")}[mode]
+        return Image.frombytes(mode, size, (top * ramp).astype(kind).tobytes())
+    bands = [255 * ramp, 255 * (1 - ramp), 90 + 50 * ramp, 255 - 100 * ramp]
+    if mode == "1":
+        return Image.fromarray(bands[0].astype(np.uint8)).convert("1", dither=Image.Dither.NONE)
+    if mode == "LA":
+        bands = [bands[0], bands[3]]
+    count = {"L": 1, "RGB": 3}.get(mode, len(bands))
+    pixels = np.stack(bands[:count], -1).astype(np.uint8)
+    return Image.frombytes(mode, size, pixels.tobytes())
+
+
+def saved(image, path, **extras):
+    image.save(path, **extras)
+    return path
+
+
+def opened(path):
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def enlarged(source, target, *words):
+    result = jtconv("upsample", source, "-o", target, *words)
+    assert result.exit_code == 0, result.output
+    return opened(target)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_mode_and_depth_are_kept_and_values_are_interpolated(mode, tmp_path):
+    small = picture(mode)
+    large = enlarged(saved(small, tmp_path / f"a{MODES[mode]}"), tmp_path / f"b{MODES[mode]}")
+    assert large.mode == mode
+    assert large.size == (26, 18)
+    if mode == "1":
+        return
+    # Pillow's own bilinear filter is the same tent.  It blends 16-bit pictures too coarsely.
+    peer = Image.fromarray(np.asarray(small).astype("f4")) if mode in ("I;16", "I") else small
+    expected = np.asarray(peer.resize(large.size, Image.Resampling.BILINEAR), float)
+    colours = slice(None, -1) if mode in ("LA", "RGBA") else slice(None)
+    error = np.abs(np.asarray(large, float) - expected)
+    assert error.max() <= (2 if mode in ("LA", "RGBA") else 1)
+    assert error[..., colours].mean() < 0.6
+
+
+def test_black_and_white_stays_so(tmp_path):
+    source = saved(picture("1"), tmp_path / "a.png")
+    large = np.asarray(enlarged(source, tmp_path / "b.png"))
+    small = np.asarray(picture("1"))
+    assert 0 < small.mean() < 1
+    assert abs(large.mean() - small.mean()) < 0.1
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("more", [0, 1, 4])
+def test_a_flat_picture_stays_flat_up_to_its_edges(stride, more, tmp_path):
+    source = saved(Image.new("RGB", SIZE, (250, 130, 7)), tmp_path / "a.png")
+    kernel = 2 * stride - stride % 2 + more
+    large = enlarged(source, tmp_path / "b.png", "--stride", stride, "--kernel", kernel)
+    assert large.size == (SIZE[0] * stride, SIZE[1] * stride)
+    assert np.unique(np.asarray(large).reshape(-1, 3), axis=0).tolist() == [[250, 130, 7]]
+
+
+def test_transparent_pixels_lend_no_colour(tmp_path):
+    pixels = np.zeros((6, 8, 4), np.uint8)
+    pixels[:, :4] = (255, 0, 0, 0)
+    pixels[:, 4:] = (0, 0, 200, 255)
+    large = np.asarray(
+        enlarged(saved(Image.fromarray(pixels), tmp_path / "a.png"), tmp_path / "b.png")
+    )
+    assert (large[large[..., 3] > 0][:, :3] == (0, 0, 200)).all()
+    assert set(np.unique(large[..., 3])) == {0, 64, 191, 255}
+
+
+def test_palettes_become_full_colour_with_their_transparency(tmp_path):
+    paletted = picture("RGB").quantize(8)
+    solid = enlarged(saved(paletted, tmp_path / "a.png"), tmp_path / "b.png")
+    assert solid.mode == "RGB"
+    holed = saved(paletted, tmp_path / "c.png", transparency=paletted.getpixel((0, 0)))
+    clear = enlarged(holed, tmp_path / "d.png")
+    assert clear.mode == "RGBA"
+    assert clear.getpixel((0, 0))[3] == 0
+    assert clear.getpixel((25, 17))[3] == 255
+
+
+def test_a_grey_with_a_transparent_colour_keeps_it(tmp_path):
+    source = saved(Image.new("L", SIZE, 9), tmp_path / "a.png", transparency=9)
+    assert enlarged(source, tmp_path / "b.png").getextrema() == ((0, 0), (0, 0))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_once(orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = orientation, "a description"
+    source = saved(picture("RGB"), tmp_path / "a.png", exif=exif)
+    large = enlarged(source, tmp_path / "b.png", "--stride", 1)
+    turned = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    upright = picture("RGB")
+    if orientation in turned:
+        upright = upright.transpose(turned[orientation])
+    np.testing.assert_array_equal(np.asarray(large), np.asarray(upright))
+    assert large.getexif().get(0x0112, 1) == 1
+    assert large.getexif()[0x010E] == "a description"
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "kept"),
+    [
+        ("1", ".bmp", "1"),
+        ("1", ".jpg", "L"),
+        ("L", ".webp", "RGB"),
+        ("LA", ".jpg", "L"),
+        ("LA", ".webp", "RGBA"),
+        ("RGBA", ".jpg", "RGB"),
+        ("RGBA", ".bmp", "RGB"),
+        ("RGBA", ".jp2", "RGBA"),
+        ("CMYK", ".jpg", "CMYK"),
+        ("CMYK", ".png", "RGB"),
+        ("I;16", ".jpg", "L"),
+        ("I;16", ".webp", "RGB"),
+    ],
+)
+def test_another_format_gets_the_nearest_mode_it_holds(mode, suffix, kept, tmp_path):
+    source = saved(picture(mode), tmp_path / f"a{MODES[mode]}")
+    result = jtconv("upsample", source, "-o", tmp_path / f"b{suffix}")
+    assert (f"cannot hold mode {mode}" in result.output) == (mode != kept)
+    large = opened(tmp_path / f"b{suffix}")
+    assert large.mode == kept
+    assert np.ptp(np.asarray(large.convert("L"), float)) > 50
+
+
+def test_16_bits_travel_through_other_deep_formats(tmp_path):
+    source = saved(picture("I;16"), tmp_path / "a.png")
+    grey = enlarged(source, tmp_path / "b.pgm")
+    back = enlarged(tmp_path / "b.pgm", tmp_path / "c.png", "--stride", 1)
+    assert back.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(back), np.asarray(grey))
+    assert np.asarray(back).max() > 50000
+
+
+def test_a_gif_says_what_it_loses(tmp_path):
+    source = saved(picture("RGB"), tmp_path / "a.png")
+    assert "256 colours" in jtconv("upsample", source, "-o", tmp_path / "b.gif").output
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".gif", ".tga"])
+def test_opacity_survives_in_every_format_that_has_it(suffix, tmp_path):
+    source = saved(Image.new("RGBA", SIZE, (200, 0, 0, 0)), tmp_path / "a.png")
+    large = enlarged(source, tmp_path / f"b{suffix}").convert("RGBA")
+    assert large.getextrema()[3] == (0, 0)
+
+
+def test_transparency_is_laid_on_white_where_it_cannot_be_kept(tmp_path):
+    source = saved(Image.new("RGBA", SIZE, (0, 0, 0, 0)), tmp_path / "a.png")
+    assert enlarged(source, tmp_path / "b.jpg").getextrema() == ((255, 255),) * 3
+
+
+def test_deep_numbers_are_not_written_where_they_would_wrap(tmp_path):
+    source = saved(picture("F"), tmp_path / "a.tif")
+    refused("upsample", source, "-o", tmp_path / "b.png", because="try .tif")
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_of_an_animation_the_first_frame_is_taken_and_that_is_said(tmp_path):
+    first, second = Image.new("RGB", SIZE, "red"), Image.new("RGB", SIZE, "blue")
+    source = saved(first, tmp_path / "a.gif", save_all=True, append_images=[second])
+    result = jtconv("upsample", source, "-o", tmp_path / "b.png")
+    assert "only the first of 2 frames" in result.output
+    assert opened(tmp_path / "b.png").convert("RGB").getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_the_result_lies_beside_the_picture_and_is_never_overwritten_unasked(tmp_path):
+    source = saved(picture("RGB"), tmp_path / "photo.JPG")
+    target = tmp_path / "photo-3x.JPG"
+    result = jtconv("upsample", source, "--stride", 3)
+    assert str(target) in result.output
+    before = target.read_bytes()
+    refused("upsample", source, "--stride", 3, because="--force")
+    assert target.read_bytes() == before
+    assert jtconv("upsample", source, "--stride", 3, "--kernel", 9, "--force").exit_code == 0
+    assert target.read_bytes() != before
+
+
+def test_a_random_kernel_follows_its_seed(tmp_path):
+    source = saved(picture("RGBA"), tmp_path / "a.png")
+    results = [
+        np.asarray(enlarged(source, tmp_path / f"{n}.png", "--init", "random", "--seed", seed))
+        for n, seed in enumerate([1, 1, 2])
+    ]
+    np.testing.assert_array_equal(results[0], results[1])
+    assert (results[0] != results[2]).any()
+    smooth = np.asarray(enlarged(source, tmp_path / "smooth.png"))
+    np.testing.assert_array_equal(results[0][..., 3], smooth[..., 3])
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize(("size", "stride"), [(4, 2), (5, 3), (7, 2), (3, 3), (1, 1)])
+def test_strips_leave_no_seam(size, stride, seed, monkeypatch):
+    planes = np.random.default_rng(0).integers(0, 256, (23, 6, 4), np.uint8)
+    options = {"has_alpha": True, "size": size, "stride": stride, "seed": seed}
+    whole = enlarge.enlarge(planes, **options)
+    monkeypatch.setattr(enlarge, "STRIP_BYTES", 5 * 4 * 6 * 6 * size**2)
+    shares: list[float] = []
+    strips = enlarge.enlarge(planes, **options, advance=shares.append)
+    assert len(shares) == 5
+    assert shares[-1] == 1
+    assert np.abs(strips.astype(int) - whole).max() <= 1
+
+
+def broken(kind, folder):
+    """A path that is no whole picture."""
+    path = folder / "broken.png"
+    if kind == "folder":
+        path.mkdir()
+    if kind == "text":
+        path.write_text("not a picture")
+    if kind == "empty":
+        path.write_bytes(b"")
+    if kind == "truncated":
+        noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        whole = saved(Image.fromarray(noise), folder / "whole.png").read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "because"),
+    [
+        ("missing", "there is no file"),
+        ("folder", "is a folder"),
+        ("text", "is not a picture"),
+        ("empty", "is not a picture"),
+        ("truncated", "cannot be read as a picture"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_its_reason(kind, because, tmp_path):
+    refused("upsample", broken(kind, tmp_path), "-o", tmp_path / "b.png", because=because)
+    assert not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "because"),
+    [
+        (["-o", "{tmp}/b.xyz"], "no ending of a picture format"),
+        (["-o", "{tmp}/b"], "no ending of a picture format"),
+        (["-o", "{tmp}"], "is a folder"),
+        (["-o", "{tmp}/none/b.png"], "there is no folder"),
+        (["--stride", "4", "--kernel", "3"], "leaves gaps"),
+        (["--limit", "0.0001"], "would pass the limit"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_work_starts(words, because, tmp_path):
+    source = saved(picture("RGB"), tmp_path / "a.png")
+    refused("upsample", source, *(w.format(tmp=tmp_path) for w in words), because=because)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--stride", "0"],
+        ["--stride", "two"],
+        ["--kernel", "-3"],
+        ["--init", "magic"],
+        ["--seed", "-1"],
+        ["--unknown"],
+    ],
+)
+def test_wrong_options_end_with_code_2(words, tmp_path):
+    source = saved(picture("RGB"), tmp_path / "a.png")
+    result = jtconv("upsample", source, *words)
+    assert result.exit_code == 2
+    assert words[0] in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["upsample"]])
+def test_help_has_its_examples(command):
+    result = jtconv(*command, "--help")
+    assert result.exit_code == 0
+    assert ("Examples" if command else "upsample") in result.output
+
+
+def test_the_version_is_told():
+    assert jtconv("--version").output.startswith("jtconv ")
+
+
+def test_smooth_kernels_give_every_phase_the_same_weight():
+    for kernel in (bilinear(4), lanczos(12, 2)):
+        sums = [kernel[a::2, b::2].sum() for a in range(2) for b in range(2)]
+        np.testing.assert_allclose(sums, sums[0], rtol=1e-12)
+    greys = coloured(lanczos(12, 2), 1.25)[::2, ::2].sum(axis=(0, 1, 2))
+    np.testing.assert_allclose(greys, np.ones(3), rtol=1e-12)
+    np.testing.assert_allclose(LUMA.sum(), 1)
+
+
+def run_demo(folder):
+    root = Path(__file__).parents[1]
+    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.run(
+        [sys.executable, "-m", "jtconv", "demo", "--out", "pictures"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_demo_as_a_newcomer_runs_it(tmp_path):
+    first = run_demo(tmp_path)
+    assert first.returncode == 0, first.stderr
+    before, after = (opened(tmp_path / "pictures" / f"{n}.png") for n in ("before", "after"))
+    assert before.size == (640, 427)
+    assert after.size == ((640 - 1) * 2 + 12, (427 - 1) * 2 + 12)
+    for word in ("jax.lax", "dilated", "vjp", "scatter", "gemm", "phases", "taps", "matrix"):
+        assert word in first.stdout
+    assert str(Path("pictures") / "after.png") in first.stdout
+    assert "agrees with the reference" in first.stdout
+    differences = [float(d) for d in re.findall(r"\d\.\de-\d\d", first.stdout)]
+    assert len(differences) >= 8
+    assert max(differences) < 1e-5
+    again = run_demo(tmp_path)
+    assert again.returncode == 1
+    assert "--force" in again.stderr
+    assert "Traceback" not in again.stderr
