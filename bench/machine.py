@@ -8,6 +8,7 @@ import platform
 import subprocess
 import time
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,19 @@ def _git(*command: str) -> str:
     folder = Path(__file__).parent.parent
     done = subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def set_precision(tf32: bool) -> bool:
+    """Give every framework the same float32 on GPUs; whether that is TF32."""
+    if jax.default_backend() == "cpu":
+        return False
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if tf32 else "float32")
+    if find_spec("torch"):
+        import torch
+
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = True
+    return tf32
 
 
 def limits(dtypes: tuple[str, ...]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,12 +15,17 @@ class Refused(Exception):
     """A contender cannot do this problem; the message says why."""
 
 
+# The scopes that jtconv's primitives put around the methods they chose.
+_CHOSEN = re.compile(r"jtconv_(dgrad|fprop|wgrad)_([\w-]+)")
+
+
 class Program:
     """One contender's way to do one problem.  ``restore`` maps its outputs to channels last."""
 
     trace_s: float | None = None
     compile_s: float | None = None
     temp_bytes: int | None = None
+    note = ""  # what the program says of itself
     calls = 1  # how many problems one call solves
     serial = True  # wait for each call: a CPU would otherwise run several at once
 
@@ -66,6 +72,8 @@ class JaxProgram(Program):
         self.trace_s, self.compile_s = traced - start, time.perf_counter() - traced
         memory = self.compiled.memory_analysis()
         self.temp_bytes = memory.temp_size_in_bytes // self.calls if memory else None
+        chosen = dict.fromkeys(_CHOSEN.findall(self.compiled.as_text()))
+        self.note = ", ".join(f"{side} {method}" for side, method in sorted(chosen))
 
     def call(self, turn: int) -> Any:
         """Dispatch one run."""

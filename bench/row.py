@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from bench import probe, timing
 from bench.contenders import Contender
 from bench.contenders.setting import Setting
-from bench.data import TOLERANCE, TOLERANCE_TF32, Data
+from bench.data import TOLERANCE, TOLERANCE_TF32
 from bench.program import Refused
 from bench.timing import Runner
 
@@ -103,7 +103,7 @@ def _checked(setting: Setting, name: str, way: str, build: Any, plan: Plan) -> R
 def _result(runner: Runner) -> Cell:
     program = runner.program
     return timing.summary(runner.times) | {
-        "way": runner.way,
+        "way": ", ".join(filter(None, (runner.way, program.note))),
         "trace_s": program.trace_s,
         "compile_s": program.compile_s,
         "temp_bytes": program.temp_bytes,

@@ -1,9 +1,105 @@
-"""draft"""
-def show(row, limits, console):
-    console.print(row["case"], row["mode"], row["dtype"])
-    for name, c in row["cells"].items():
-        if "median_s" in c:
-            t=c["median_s"]
-            console.print(f"  {name:18} {t*1e3:9.3f} ms  [{c['p10_s']*1e3:.3f}-{c['p90_s']*1e3:.3f}] x{c['runs']} {row['multiply_adds']/t/1e9:7.1f} GMAC/s err {c['error']:.1e} temp {c['temp_bytes']} {c['trace_s']} {c['compile_s']} {c['way']}", markup=False)
-        else:
-            console.print(f"  {name:18} {c}", markup=False)
+"""Tables for the terminal: a row each, or a block each where methods are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import summary
+from bench.summary import Row
+
+_FACTS = ("spread", "trace s", "compile s", "temp x", "GMAC/s", "GB/s", "of limit")
+SHORT = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def console() -> Console:
+    """The terminal, or a page wide enough for the tables where output goes to a file."""
+    shown = Console(highlight=False)
+    return shown if shown.is_terminal else Console(highlight=False, width=200)
+
+
+def milliseconds(cell: dict[str, Any]) -> str:
+    """A time as people read it, or the word for why there is none."""
+    if "median_s" in cell:
+        value = cell["median_s"] * 1e3
+        return f"{value:.{3 if value < 1 else 2 if value < 100 else 0}f}"
+    if "lower_bound_s" in cell:
+        return f"> {cell['lower_bound_s'] * 1e3:.0f}"
+    return {"refused": "-"}.get(cell["status"], cell["status"].upper())
+
+
+def spread(cell: dict[str, Any]) -> str:
+    """10th to 90th percentile, as shares of the median."""
+    low, high = (cell[end] / cell["median_s"] - 1 for end in ("p10_s", "p90_s"))
+    return f"{low:+.0%} {high:+.0%}"
+
+
+def overview(rows: list[Row], limits: dict[str, Any]) -> Table:
+    """One line a row: our time and what it costs, then every peer."""
+    peers = list(dict.fromkeys(n for r in rows for n in r["cells"] if not summary.is_ours(n)))
+    against = [f"{peer} ms, ratio" for peer in peers]
+    table = Table("case", "mode", "dtype", "jtconv ms", *_FACTS, *against)
+    _right(table, range(3, len(table.columns)))
+    for row in rows:
+        theirs = [_against(row, peer) for peer in peers]
+        mine = facts(row, summary.our_cell(row) or row["cells"].get("jtconv"), limits)
+        table.add_row(row["case"], row["mode"], SHORT[row["dtype"]], *mine, *theirs)
+    return table
+
+
+def _against(row: Row, peer: str) -> str:
+    ratio = summary.ratio(row, peer)
+    time = milliseconds(row["cells"][peer])
+    return f"{time} {f'x{ratio}':>6}" if ratio else time
+
+
+def _right(table: Table, columns: Iterable[int]) -> None:
+    for index in columns:
+        table.columns[index].justify, table.columns[index].no_wrap = "right", True
+
+
+def facts(row: Row, cell: dict[str, Any] | None, limits: dict[str, Any]) -> list[str]:
+    """Time, spread, trace, compile, temporaries, rates and fraction of the limit of one cell."""
+    if cell is None or "median_s" not in cell:
+        return [milliseconds(cell) if cell else "-"] + [""] * 7
+    seconds, (floor, bound) = cell["median_s"], summary.floor(row, limits)
+    traced = "" if cell["trace_s"] is None else f"{cell['trace_s']:.2f}"
+    compiled = "" if cell["compile_s"] is None else f"{cell['compile_s']:.2f}"
+    held = "" if cell["temp_bytes"] is None else f"{cell['temp_bytes'] / row['once_bytes']:.1f}"
+    rates = [f"{row[what] / seconds / 1e9:.1f}" for what in ("multiply_adds", "bytes")]
+    share = f"{floor / seconds:.0%} {bound}"
+    return [milliseconds(cell), spread(cell), traced, compiled, held, *rates, share]
+
+
+def block(row: Row, limits: dict[str, Any]) -> Table:
+    """One row opened up: a line for every contender, refusals with their reason."""
+    title = f"{row['case']} {row['mode']} {SHORT[row['dtype']]} {row['shapes']}"
+    table = Table("who", "ms", *_FACTS, "way", title=title, title_justify="left")
+    table.columns[0].no_wrap = True
+    _right(table, range(1, len(table.columns) - 1))
+    timed = [c["median_s"] for c in row["cells"].values() if "median_s" in c]
+    for name, cell in row["cells"].items():
+        best = "bold" if cell.get("median_s") == min(timed, default=None) else None
+        note = cell.get("way") or cell.get("reason", "")
+        table.add_row(name, *facts(row, cell, limits), note, style=best)
+    return table
+
+
+def standings(rows: list[Row]) -> Table:
+    """Geometric means and worst cases."""
+    table = Table("mode", "dtype", "times faster than", "geometric mean", "worst", "rows")
+    for s in summary.standings(rows):
+        mean = f"{'> ' * s.at_least}{s.mean:.2f}"
+        worst = f"{s.worst:.2f} {s.worst_case}"
+        table.add_row(s.mode, SHORT[s.dtype], s.peer, mean, worst, str(s.rows))
+    return table
+
+
+def show_limits(console: Console, limits: dict[str, Any]) -> None:
+    """The machine's limits in this run."""
+    for dtype, rate in limits["multiply_adds_per_s"].items():
+        console.print(f"matmul {SHORT[dtype]}: {rate / 1e9:.0f} GMAC/s")
+    console.print(f"copy: {limits['bytes_per_s'] / 1e9:.1f} GB/s")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from bench.cases import Case
