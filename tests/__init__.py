@@ -1,0 +1,1 @@
+"""Tests by law: each file holds one law to every method and every named case."""

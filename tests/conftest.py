@@ -1,0 +1,43 @@
+"""What every test stands on: double precision, four host devices, checked annotations, peers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import zlib
+
+import jax
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+# Before any device is asked for: shard_map needs several, and one CPU can play four.
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_enable_x64", True)
+
+# Annotations become checks, here and never for users.  The rooms that take whatever a user
+# wrote are left out: their own messages are under test, not beartype's.  So are the
+# primitives, whose rules are handed constants that are no ``jax.Array`` yet.
+CHECKED_ROOMS = ["jtconv.geometry", "jtconv.choose", "jtconv.methods"]
+install_import_hook(CHECKED_ROOMS, "beartype.beartype")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    mutant = os.environ.get("JTCONV_MUTANT")
+    if mutant:
+        from tests import mutants
+
+        mutants.apply(mutant)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("peer"):
+        name = mark.args[0]
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"peer {name!r} is not installed in this environment")
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers of this test's own: the same in every run and in any order."""
+    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))

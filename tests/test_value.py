@@ -1,0 +1,130 @@
+"""Values: every method, every case, every side and every dtype against the loop."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jtconv
+from tests import oracle
+from tests.axes import each, every_method, every_method_and_case
+from tests.cases import BY_NAME, CASES
+from tests.compare import assert_close
+
+DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
+FEW = [BY_NAME[name] for name in ("dilated_coprime", "grouped")]
+
+
+@every_method_and_case
+def test_conv_transpose(method, case, rng):
+    x, w, _ = case.operands(rng)
+    got = jtconv.conv_transpose(x, w, method=method, **case.keywords)
+    assert_close(got, oracle.conv_transpose(x, w, case))
+
+
+@every_method_and_case
+def test_conv(method, case, rng):
+    _, w, y = case.operands(rng)
+    got = jtconv.conv(y, w, method=method, **case.adjoint_keywords)
+    assert_close(got, oracle.conv(y, w, case))
+
+
+@pytest.mark.parametrize("left_over", [1, 2])
+@every_method
+def test_conv_passes_over_cells_too_few_for_a_step(method, left_over, rng):
+    """Zeros added behind, fewer than a stride, change nothing: no window reaches them."""
+    case = BY_NAME["dilated_coprime"]
+    _, w, y = case.operands(rng)
+    (lo, hi), *_ = case.crops
+    keywords = {**case.adjoint_keywords, "padding": [(lo, hi + left_over)]}
+    assert_close(jtconv.conv(y, w, method=method, **keywords), oracle.conv(y, w, case))
+
+
+@every_method_and_case
+def test_kernel_gradient(method, case, rng):
+    x, w, y = case.operands(rng)
+    _, pull = jax.vjp(lambda w: jtconv.conv_transpose(x, w, method=method, **case.keywords), w)
+    assert_close(pull(jnp.asarray(y))[0], oracle.kernel_gradient(x, y, case))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@each(FEW[1:])
+@every_method
+def test_dtype(method, case, dtype, rng):
+    x, w, y = case.operands(rng, jnp.dtype(dtype))
+    got, pull = jax.vjp(
+        lambda x, w: jtconv.conv_transpose(x, w, method=method, **case.keywords), x, w
+    )
+    dx, dw = pull(jnp.asarray(y))
+    assert got.dtype == dx.dtype == dw.dtype == jnp.dtype(dtype)
+    assert_close(got, oracle.conv_transpose(x, w, case))
+    assert_close(dx, oracle.conv(y, w, case))
+    assert_close(dw, oracle.kernel_gradient(x, y, case))
+
+
+@each(FEW)
+@every_method
+def test_small_integers_are_summed_in_int32(method, case, rng):
+    if method == "vjp":
+        pytest.skip("vjp differentiates, and integers have no derivative: see test_refusals")
+    x, w, _ = case.operands(rng, np.int8)
+    got = jtconv.conv_transpose(x, w, method=method, **case.keywords)
+    assert got.dtype == jnp.int32
+    assert np.abs(got).max() > 127
+    np.testing.assert_array_equal(got, oracle.conv_transpose(x, w, case))
+
+
+@every_method
+def test_half_precision_sums_in_float32(method):
+    """A thousand small products on top of a large one: summed in bfloat16 they would be lost."""
+    if method == "taps":
+        pytest.skip("taps is for thin groups: see test_refusals")
+    terms = 1025
+    x = jnp.full((1, 1, terms), 2.0**-4, jnp.bfloat16).at[0, 0, 0].set(64.0)
+    w = jnp.ones((1, terms, 2), jnp.bfloat16)
+    got = jtconv.conv_transpose(x, w, method=method)
+    assert_close(got, np.full((1, 1, 2), 128.0))
+
+
+@pytest.mark.parametrize("asked", ["float32", "float64", "bfloat16"])
+@every_method
+def test_preferred_element_type_is_the_dtype_of_the_result(method, asked, rng):
+    case = BY_NAME["grouped"]
+    x, w, _ = case.operands(rng, jnp.bfloat16)
+    got = jtconv.conv_transpose(x, w, method=method, preferred_element_type=asked, **case.keywords)
+    assert got.dtype == jnp.dtype(asked)
+    summed_in = "bfloat16" if asked == "bfloat16" else "float32"
+    assert_close(got, oracle.conv_transpose(x, w, case), summed_in)
+
+
+@every_method
+def test_bias_is_added_to_each_feature(method, rng):
+    case = BY_NAME["lopsided"]
+    x, w, y = case.operands(rng)
+    up, down = rng.normal(size=case.features), rng.normal(size=case.channels)
+    got = jtconv.conv_transpose(x, w, up, method=method, **case.keywords)
+    assert_close(got, oracle.conv_transpose(x, w, case) + up)
+    got = jtconv.conv(y, w, down, method=method, **case.adjoint_keywords)
+    assert_close(got, oracle.conv(y, w, case) + down)
+
+
+@pytest.mark.parametrize("function", ["conv_transpose", "conv"])
+@every_method
+def test_flip_kernel_turns_every_spatial_axis(method, function, rng):
+    case = BY_NAME["lopsided"]
+    x, w, y = case.operands(rng)
+    forward = function == "conv_transpose"
+    operand, keywords = (x, case.keywords) if forward else (y, case.adjoint_keywords)
+    call = getattr(jtconv, function)
+    got = call(operand, w, flip_kernel=True, method=method, **keywords)
+    assert_close(got, getattr(oracle, function)(operand, w[::-1, ::-1], case))
+
+
+def test_the_formula_agrees_with_the_loop(rng):
+    """The two oracles are written apart; what derivatives are compared with must hold too."""
+    for case in CASES:
+        x, w, _ = case.operands(rng)
+        if case.batch:
+            assert_close(oracle.formula(x, w, case), oracle.conv_transpose(x, w, case))
