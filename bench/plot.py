@@ -52,7 +52,8 @@ def _bars(axis: Any, cases: list[str], rows: dict[str, Row], peers: list[str]) -
     axis.axhline(1, color="black", linewidth=0.8)
     axis.set_yscale("log")
     axis.set_xticks(range(len(cases)), cases, rotation=90, fontsize=7)
-    axis.legend(fontsize=8)
+    if rows:
+        axis.legend(fontsize=8)
 
 
 def _roofline(report: dict[str, Any]) -> Any:

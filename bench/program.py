@@ -17,6 +17,8 @@ class Refused(Exception):
 
 # The scopes that jtconv's primitives put around the methods they chose.
 _CHOSEN = re.compile(r"jtconv_(dgrad|fprop|wgrad)_([\w-]+)")
+# What differs between two compilations of one program: names and lines of the source.
+_ORIGIN = re.compile(r", metadata=\{[^}]*\}")
 
 
 class Program:
@@ -26,6 +28,7 @@ class Program:
     compile_s: float | None = None
     temp_bytes: int | None = None
     note = ""  # what the program says of itself
+    fingerprint: int | None = None  # equal for two programs that are the same instructions
     calls = 1  # how many problems one call solves
     serial = True  # wait for each call: a CPU would otherwise run several at once
 
@@ -72,8 +75,13 @@ class JaxProgram(Program):
         self.trace_s, self.compile_s = traced - start, time.perf_counter() - traced
         memory = self.compiled.memory_analysis()
         self.temp_bytes = memory.temp_size_in_bytes // self.calls if memory else None
-        chosen = dict.fromkeys(_CHOSEN.findall(self.compiled.as_text()))
+        self._read(self.compiled.as_text())
+
+    def _read(self, text: str) -> None:
+        chosen = dict.fromkeys(_CHOSEN.findall(text))
         self.note = ", ".join(f"{side} {method}" for side, method in sorted(chosen))
+        instructions = text[re.search(r"^(%|ENTRY)", text, re.MULTILINE).start() :]
+        self.fingerprint = hash(_ORIGIN.sub("", instructions))
 
     def call(self, turn: int) -> Any:
         """Dispatch one run."""

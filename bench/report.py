@@ -66,5 +66,7 @@ def finish(
         from bench import plot as plots  # matplotlib is asked for only by those who draw
 
         plots.draw(report, plot)
+    for note in (*summary.inexact(rows), *summary.broken_peers(rows)):
+        console.print(note, markup=False)
     for fault in summary.faults(rows):
         console.print(f"FAILED {fault}", style="bold red", markup=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from bench import probe, timing
 from bench.contenders import Contender
 from bench.contenders.setting import Setting
-from bench.data import TOLERANCE, TOLERANCE_TF32
-from bench.program import Refused
+from bench.data import INEXACT, TOLERANCE, TOLERANCE_TF32
+from bench.names import is_ours
+from bench.program import Program, Refused
 from bench.timing import Runner
 
 Cell = dict[str, Any]
@@ -38,14 +39,13 @@ def measure(setting: Setting, contenders: Mapping[str, Contender], plan: Plan) -
     cells: dict[str, Cell] = {}
     runners: list[Runner] = []
     for name, contender in contenders.items():
-        found, cell = _enter(setting, name, contender, plan)
+        found, cells[name] = _enter(setting, name, contender, plan, runners)
         runners += found
-        cells[name] = cell
     timing.race(runners, plan.rounds, plan.budget_s)
-    for name in contenders:
-        mine = [runner for runner in runners if runner.contender == name]
+    for name, cell in cells.items():
+        mine = [runner for runner in runners if runner.contender == cell.get("same_as", name)]
         if mine:
-            cells[name] |= _result(min(mine, key=lambda r: timing.summary(r.times)["median_s"]))
+            cell |= _result(min(mine, key=Runner.median), plan.tolerance(setting.data.dtype))
     return describe(setting) | {"cells": cells}
 
 
@@ -66,46 +66,75 @@ def describe(setting: Setting) -> dict[str, Any]:
 
 
 def _enter(
-    setting: Setting, name: str, contender: Contender, plan: Plan
+    setting: Setting, name: str, contender: Contender, plan: Plan, others: list[Runner]
 ) -> tuple[list[Runner], Cell]:
     """The checked programs of one contender, and what is to be said about the others."""
     if probe.is_risky(setting, name):
         verdict = probe.verdict(setting, name, plan.patience_s)
         if verdict is not None:
             return [], verdict
-    runners, notes = [], {}
+    runners: list[Runner] = []
+    notes: dict[str, Cell] = {}
     for way, build in contender(setting).items():
-        runner = _checked(setting, name, way, build, plan)
-        if isinstance(runner, Runner):
-            runners.append(runner)
+        found = _checked(setting, name, way, build, plan, others)
+        if isinstance(found, Runner):
+            runners.append(found)
         else:
-            notes[way] = runner
+            notes[way] = found
     if runners:
         return runners, {"status": "ok", "other_ways": notes} if notes else {"status": "ok"}
     worst = next((c for c in notes.values() if c["status"] != "refused"), None)
     return [], worst or next(iter(notes.values()))
 
 
-def _checked(setting: Setting, name: str, way: str, build: Any, plan: Plan) -> Runner | Cell:
+def _checked(
+    setting: Setting, name: str, way: str, build: Any, plan: Plan, others: list[Runner]
+) -> Runner | Cell:
     """A program whose answers are right, or the cell that says what is wrong with it."""
     try:
         program = build()
-        error = setting.data.error(setting.mode, program.answers())
+        twin = _twin(name, program, others)
+        if twin:
+            return {"status": "ok", "same_as": twin}
+        start = time.perf_counter()
+        program.wait(program.call(0))
+        first = (time.perf_counter() - start) / program.calls
+        errors = setting.data.errors(setting.mode, program.answers())
     except Refused as refusal:
         return {"status": "refused", "reason": str(refusal)}
     except Exception as crash:  # a broken contender is a row of the table, not its end
         return {"status": "failed", "reason": f"{type(crash).__name__}: {crash}"[:300]}
-    if math.isnan(error) or error > plan.tolerance(setting.data.dtype):
-        return {"status": "wrong", "error": error, "reason": f"relative error {error:.1e}"}
-    return Runner(name, way, program, error)
+    allowed = plan.tolerance(setting.data.dtype) * (1 if is_ours(name) else INEXACT)
+    if not all(error <= allowed for error in errors.values()):
+        return {"status": "wrong", "errors": errors, "reason": f"relative errors {_told(errors)}"}
+    return Runner(name, way, program, errors, first)
 
 
-def _result(runner: Runner) -> Cell:
+def _twin(name: str, program: Program, others: list[Runner]) -> str | None:
+    """The peer that compiled to the same instructions, if one did: it is timed for both."""
+    if is_ours(name) or program.fingerprint is None:
+        return None
+    peers = (runner for runner in others if not is_ours(runner.contender))
+    same = (r.contender for r in peers if r.program.fingerprint == program.fingerprint)
+    return next(same, None)
+
+
+def _told(errors: dict[str, float]) -> str:
+    return ", ".join(f"{name} {error:.1e}" for name, error in errors.items())
+
+
+def _result(runner: Runner, tolerance: float) -> Cell:
     program = runner.program
-    return timing.summary(runner.times) | {
-        "way": ", ".join(filter(None, (runner.way, program.note))),
-        "trace_s": program.trace_s,
-        "compile_s": program.compile_s,
-        "temp_bytes": program.temp_bytes,
-        "error": runner.error,
-    }
+    inexact = {name: error for name, error in runner.errors.items() if error > tolerance}
+    said = {"inexact": _told(inexact)} if inexact else {}
+    return (
+        said
+        | timing.summary(runner.times)
+        | {
+            "way": ", ".join(filter(None, (runner.way, program.note))),
+            "trace_s": program.trace_s,
+            "compile_s": program.compile_s,
+            "temp_bytes": program.temp_bytes,
+            "errors": runner.errors,
+        }
+    )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from bench.names import is_ours
 
 Row = dict[str, Any]
 BAD = ("wrong", "failed")
@@ -25,11 +28,6 @@ class Ratio:
 def key(row: Row) -> tuple[str, str, str]:
     """Case, mode and dtype: what makes two rows comparable."""
     return row["case"], row["mode"], row["dtype"]
-
-
-def is_ours(contender: str) -> bool:
-    """Whether a column is jtconv, with whatever method."""
-    return contender.startswith("jtconv")
 
 
 def our_cell(row: Row) -> dict[str, Any] | None:
@@ -88,6 +86,26 @@ def _standing(rows: list[Row], mode: str, dtype: str, peer: str) -> Standing | N
     worst, case = min(ratios, key=lambda pair: pair[0].value)
     bounded = any(r.at_least for r, _ in ratios)
     return Standing(mode, dtype, peer, mean, worst.value, case, len(ratios), bounded)
+
+
+def inexact(rows: list[Row]) -> list[str]:
+    """Peers that were timed although beyond the tolerance: how often, and an example."""
+    return _told(rows, "inexact", lambda cell: cell.get("inexact"))
+
+
+def broken_peers(rows: list[Row]) -> list[str]:
+    """Peers that crashed: how often, and an example."""
+    reason = lambda cell: cell["reason"] if cell["status"] == "failed" else None  # noqa: E731
+    return _told(rows, "failed", reason)
+
+
+def _told(rows: list[Row], what: str, reason: Callable[[dict], str | None]) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for name, cell in row["cells"].items():
+            if not is_ours(name) and (why := reason(cell)):
+                found.setdefault(name, []).append(f"{' '.join(key(row))}: {why}")
+    return [f"{peer}: {what} in {len(w)} rows, for one {w[0]}" for peer, w in found.items()]
 
 
 def faults(rows: list[Row]) -> list[str]:

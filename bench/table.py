@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import summary
+from bench.names import is_ours
 from bench.summary import Row
 
 _FACTS = ("spread", "trace s", "compile s", "temp x", "GMAC/s", "GB/s", "of limit")
@@ -39,7 +40,7 @@ def spread(cell: dict[str, Any]) -> str:
 
 def overview(rows: list[Row], limits: dict[str, Any]) -> Table:
     """One line a row: our time and what it costs, then every peer."""
-    peers = list(dict.fromkeys(n for r in rows for n in r["cells"] if not summary.is_ours(n)))
+    peers = list(dict.fromkeys(n for r in rows for n in r["cells"] if not is_ours(n)))
     against = [f"{peer} ms, ratio" for peer in peers]
     table = Table("case", "mode", "dtype", "jtconv ms", *_FACTS, *against)
     _right(table, range(3, len(table.columns)))

@@ -11,6 +11,8 @@ from bench.program import Program
 
 # One measurement lasts at least so long: shorter ones are mostly clock and dispatch.
 ENOUGH_S = 0.02
+# The very first run of a program this slow counts: nothing warms up for longer.
+SLOW_S = 1.0
 # Ways of one contender so much slower than its best are not measured further.
 HOPELESS = 1.6
 
@@ -22,7 +24,8 @@ class Runner:
     contender: str
     way: str
     program: Program
-    error: float
+    errors: dict[str, float]
+    first_s: float
     times: list[float] = field(default_factory=list)
     inner: int = 1
     retired: bool = False
@@ -39,12 +42,16 @@ class Runner:
         return (time.perf_counter() - start) / (calls * self.program.calls)
 
     def calibrate(self) -> None:
-        """Find how many calls make one measurement; the first call was made by the checker."""
-        self.times = [self.measure(1)]
+        """Find how many calls make one measurement; the checker made the first call."""
+        self.times = [self.first_s if self.first_s > SLOW_S else self.measure(1)]
         if self.times[0] < ENOUGH_S:
             again = self.measure(3)
             self.inner = int(min(max(ENOUGH_S / again / self.program.calls, 1), 1000))
             self.times = []
+
+    def median(self) -> float:
+        """The middle of its times."""
+        return float(np.median(self.times))
 
     @property
     def best(self) -> float:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 
 from bench.contenders import equinox, flax, lax, ours, torch
 from bench.contenders.setting import Setting
+from bench.names import label
 from bench.program import Program
 from jtconv.methods import METHODS
 
@@ -36,4 +37,4 @@ def installed(peer: str) -> bool:
 def ours_by_method(method: str) -> dict[str, Contender]:
     """jtconv with one method, or with each of them where ``method`` is ``all``."""
     names: Iterable[str] = ("auto", *METHODS) if method == "all" else (method,)
-    return {ours.label(name): partial(ours.ways, method=name) for name in names}
+    return {label(name): partial(ours.ways, method=name) for name in names}

@@ -13,11 +13,6 @@ from jtconv import primitives
 _LETTERS = {1: "W", 2: "HW", 3: "DHW"}
 
 
-def label(method: str) -> str:
-    """The column's name: ``jtconv``, or ``jtconv[gemm]`` and the like."""
-    return "jtconv" if method == "auto" else f"jtconv[{method}]"
-
-
 def ways(setting: Setting, method: str = "auto") -> dict:
     """One way: the call a user would write, or the bare primitive where a side is asked for."""
     build = _side if setting.mode in SIDES else _call

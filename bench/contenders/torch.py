@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.cases import Case
 from bench.contenders.setting import Setting
 from bench.program import Program, Refused
 
@@ -170,6 +169,3 @@ def _our_kernel(w: np.ndarray, groups: int) -> np.ndarray:
     *kernel, channels, width = w.shape
     w = np.moveaxis(w.reshape(*kernel, groups, channels // groups, width), -3, -2)
     return w.reshape(*kernel, channels // groups, groups * width)
-
-
-__all__ = ["Case", "TorchProgram", "ways"]
