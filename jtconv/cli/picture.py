@@ -50,7 +50,8 @@ def read(path: Path, most_pixels: float) -> Picture:
     except UnidentifiedImageError:
         raise Refusal(f"{path} is not a picture that Pillow can read.") from None
     except Exception as error:  # each of Pillow's decoders has its own ways to fail on bad bytes
-        raise Refusal(f"{path} cannot be read as a picture: {error}.") from None
+        problem = str(error).rstrip(".") or type(error).__name__
+        raise Refusal(f"{path} cannot be read as a picture: {problem}.") from None
 
 
 def _keep_within(size: tuple[int, int], most_pixels: float) -> None:

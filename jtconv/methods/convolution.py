@@ -68,9 +68,9 @@ def unit_wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """``x, y -> w`` at stride 1: patches of y, one a tap, against x."""
     g, n = task.geometry, x.shape[0]
     patches = moves.unfold(moves.merge_groups(y, g.groups), g)
-    rows = jnp.swapaxes(moves.as_rows(x, g.groups), 1, 2)
     patches = patches.reshape(g.groups, n * math.prod(g.input), -1)
-    w = task.matmul(rows, patches).reshape(g.groups, task.depth, *g.kernel, task.width)
+    w = task.einsum("gmc,gmn->gcn", moves.as_rows(x, g.groups), patches)
+    w = w.reshape(g.groups, task.depth, *g.kernel, task.width)
     return moves.join_groups(jnp.moveaxis(w, 1, -2))
 
 

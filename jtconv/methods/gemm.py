@@ -24,6 +24,9 @@ from jtconv.methods.task import Cost, Task
 # Each block of taps is one term of the fused pass; past this many, XLA takes long to compile it.
 MOST_BLOCKS = 128
 
+# Turning the kernel so that O lies innermost is a fast copy from this many channels on.
+WIDE = 64
+
 
 def refuse(task: Task) -> str | None:
     """Why this problem is not for gemm, if it is not."""
@@ -43,36 +46,48 @@ def cost(task: Task) -> Cost:
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
-    g = task.geometry
-    stamps = task.matmul(moves.as_rows(x, task.groups), _columns(w, task))
+    g, rows = task.geometry, moves.as_rows(x, task.groups)
+    if _is_wide(task):
+        stamps = task.einsum("gmc,gcn->gmn", rows, _matrix(w, task))
+    else:
+        stamps = task.einsum("gmc,gnc->gmn", rows, _matrix(w, task))
     stamps = stamps.reshape(task.groups * x.shape[0], *g.input, *g.kernel, task.width)
     return moves.unmerge_groups(moves.overlap_add(stamps, g), task.groups)
 
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
-    patches = _patches(y, task)
-    rows = task.matmul(patches, jnp.swapaxes(_columns(w, task), 1, 2))
+    if _is_wide(task):
+        rows = task.einsum("gmn,gcn->gmc", _patches(y, task), _matrix(w, task))
+    else:
+        rows = task.einsum("gmn,gnc->gmc", _patches(y, task), _matrix(w, task))
     x = rows.reshape(task.groups * y.shape[0], *task.geometry.input, task.depth)
     return moves.unmerge_groups(x, task.groups)
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
-    rows = jnp.swapaxes(moves.as_rows(x, task.groups), 1, 2)
-    columns = task.matmul(rows, _patches(y, task))
-    w = columns.reshape(task.groups, task.depth, *task.geometry.kernel, task.width)
+    rows = moves.as_rows(x, task.groups)
+    w = task.einsum("gmc,gmn->gcn", rows, _patches(y, task))
+    w = w.reshape(task.groups, task.depth, *task.geometry.kernel, task.width)
     return moves.join_groups(jnp.moveaxis(w, 1, -2))
 
 
-def _columns(w: jax.Array, task: Task) -> jax.Array:
-    """The kernel as one matrix a group: ``(g, C // g, K * (O // g))``."""
-    w = jnp.moveaxis(moves.split_groups(w, task.groups), -2, 1)
-    return w.reshape(task.groups, task.depth, -1)
+def _is_wide(task: Task) -> bool:
+    """Whether O is long enough to be the kernel matrix's inner axis without a slow shuffle."""
+    return task.width >= WIDE
+
+
+def _matrix(w: jax.Array, task: Task) -> jax.Array:
+    """The kernel as one matrix a group: ``(g, C // g, K*O // g)`` if wide, else its transpose."""
+    split = moves.split_groups(w, task.groups)
+    if _is_wide(task):
+        return jnp.moveaxis(split, -2, 1).reshape(task.groups, task.depth, -1)
+    return jnp.swapaxes(split, -1, -2).reshape(task.groups, -1, task.depth)
 
 
 def _patches(y: jax.Array, task: Task) -> jax.Array:
-    """What every stamp covers, as rows: ``(g, N*S, K * (O // g))``."""
+    """What every stamp covers, as rows: ``(g, N*S, K*O // g)``."""
     merged = moves.merge_groups(y, task.groups)
     patches = moves.unfold(merged, task.geometry)
     rows = y.shape[0] * math.prod(task.geometry.input)

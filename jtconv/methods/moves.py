@@ -52,7 +52,9 @@ def to_cells(y: jax.Array, strides: Sequence[int]) -> jax.Array:
 def from_cells(cells: jax.Array) -> jax.Array:
     """``(b, *q, *s, c)`` to ``(b, *(q*s), c)``: depth to space."""
     rank = (cells.ndim - 2) // 2
-    sizes = [q * s for q, s in zip(cells.shape[1 : rank + 1], cells.shape[rank + 1 : -1], strict=True)]
+    sizes = [
+        q * s for q, s in zip(cells.shape[1 : rank + 1], cells.shape[rank + 1 : -1], strict=True)
+    ]
     order = [0, *itertools.chain(*((1 + a, 1 + rank + a) for a in range(rank))), 2 * rank + 1]
     return jnp.transpose(cells, order).reshape(cells.shape[0], *sizes, cells.shape[-1])
 

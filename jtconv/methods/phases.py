@@ -47,7 +47,8 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     if _merges(g):
         sub = _merged(task)
         cells = convolution.unit_dgrad(x, _kernel_to_cells(w, task), sub)
-        return moves.crop(moves.from_cells(_split(cells, task)), g)
+        within = [a.lo % a.stride for a in g]
+        return moves.window(moves.from_cells(_split(cells, task)), within, g.output)
     counts = _counts(g)
     parts = []
     for phases in itertools.product(*(a.phases for a in g)):
@@ -64,8 +65,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
     g = task.geometry
     if _merges(g):
-        cells = _join(moves.to_cells(moves.uncrop(y, g), g.stride), task)
-        return convolution.unit_fprop(cells, _kernel_to_cells(w, task), _merged(task))
+        return convolution.unit_fprop(_cells(y, task), _kernel_to_cells(w, task), _merged(task))
     x = jnp.zeros((y.shape[0], *g.input, task.channels), task.accumulator)
     for phases, part in _parts(y, task):
         sub = _phase_task(task, phases, _counts(g))
@@ -77,8 +77,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
     g = task.geometry
     if _merges(g):
-        cells = _join(moves.to_cells(moves.uncrop(y, g), g.stride), task)
-        return _kernel_from_cells(convolution.unit_wgrad(x, cells, _merged(task)), task)
+        return _kernel_from_cells(convolution.unit_wgrad(x, _cells(y, task), _merged(task)), task)
     w = jnp.zeros((*g.kernel, task.depth, task.out_channels), task.accumulator)
     for phases, part in _parts(y, task):
         sub = _phase_task(task, phases, _counts(g))
@@ -128,12 +127,30 @@ def _merges(g: Geometry) -> bool:
 
 
 def _merged(task: Task) -> Task:
-    counts = moves.cell_counts(task.geometry)
-    columns = zip(task.geometry, counts, strict=True)
-    axes = tuple(Axis(a.input, a.kernel // a.stride, count) for a, count in columns)
+    """The task of stride 1: only the cells that the output touches are computed."""
+    axes = tuple(
+        Axis(a.input, a.kernel // a.stride, _cell_count(a), lo=a.lo // a.stride)
+        for a in task.geometry
+    )
     cells = math.prod(task.geometry.stride)
-    geometry = Geometry(axes, task.groups)
-    return replace(task, geometry=geometry, out_channels=cells * task.out_channels)
+    return replace(
+        task,
+        geometry=Geometry(axes, task.groups),
+        out_channels=cells * task.out_channels,
+    )
+
+
+def _cell_count(axis: Axis) -> int:
+    """Cells of ``stride`` that the output touches, in the full output's raster."""
+    return -(-(axis.lo % axis.stride + axis.output) // axis.stride)
+
+
+def _cells(y: jax.Array, task: Task) -> jax.Array:
+    """``y`` as ``(N, *cells, g * s * o)``."""
+    g = task.geometry
+    lengths = [_cell_count(a) * a.stride for a in g]
+    whole = moves.window(y, [-(a.lo % a.stride) for a in g], lengths)
+    return _join(moves.to_cells(whole, g.stride), task)
 
 
 def _split(cells: jax.Array, task: Task) -> jax.Array:

@@ -93,15 +93,16 @@ class Task:
         """Useful products: none with an inserted zero, none cropped away."""
         return self.batch * self.geometry.multiply_adds * self.depth * self.out_channels
 
-    def matmul(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        """``(g, M, K) @ (g, K, N)``, accumulated as this task should be."""
-        return self.einsum("gmk,gkn->gmn", a, b) if self.groups > 1 else self._plain(a, b)
-
-    def _plain(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        return self.einsum("mk,kn->mn", a[0], b[0])[None]
-
     def einsum(self, equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
-        """``jnp.einsum`` with this task's precision and accumulator."""
-        return jnp.einsum(
+        """``jnp.einsum`` with this task's precision and accumulator.
+
+        A group letter ``g`` in front is dropped where there is one group: XLA's fast products
+        are the ones without a batch.
+        """
+        single = self.groups == 1 and equation.startswith("g")
+        if single:
+            equation, a, b = equation.replace("g", ""), a[0], b[0]
+        c = jnp.einsum(
             equation, a, b, precision=self.precision, preferred_element_type=self.accumulator
         )
+        return c[None] if single else c
