@@ -25,7 +25,7 @@ EPILOG = """
 
 - `jtconv demo` — the pictures go to the folder `jtconv-demo`
 
-- `jtconv demo --out /tmp/pictures --force` — elsewhere, and over older ones
+- `jtconv demo --out pictures --force` — elsewhere, and over older ones
 """
 
 
