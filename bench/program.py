@@ -18,7 +18,7 @@ class Refused(Exception):
 # The scopes that jtconv's primitives put around the methods they chose.
 _CHOSEN = re.compile(r"jtconv_(dgrad|fprop|wgrad)_([\w-]+)")
 # What differs between two compilations of one program: names and lines of the source.
-_ORIGIN = re.compile(r", metadata=\{[^}]*\}")
+_ORIGIN = re.compile(r", metadata=\{[^}]*\}|(?<=^ENTRY )\S+", re.MULTILINE)
 
 
 class Program:
