@@ -54,8 +54,11 @@ class Case:
     def geometry(self, size: SizeName) -> Geometry:
         """The law's integers for this layer."""
         space = self.size(size)[1:]
-        per_axis = [(value,) * self.rank for value in (self.kernel, self.stride, self.dilation)]
-        return Geometry.of(space, *per_axis, crops=(self.crops,) * self.rank, groups=self.groups)
+        kernel, stride, dilation = (
+            (value,) * self.rank for value in (self.kernel, self.stride, self.dilation)
+        )
+        crops = (self.crops,) * self.rank
+        return Geometry.of(space, kernel, stride, dilation, crops, self.groups)
 
     def shapes(self, size: SizeName) -> tuple[Size, Size, Size]:
         """x, w and y, channels last, the kernel as ``(*kernel, C_in // groups, C_out)``."""

@@ -26,7 +26,7 @@ def bench(
     ] = [],  # noqa: B006
     sides: Annotated[bool, typer.Option("--sides", help="--mode sides --method all")] = False,
     size: Annotated[str, typer.Option(help="small, true, or auto: by device")] = "auto",
-    rounds: Annotated[int, typer.Option(help="Samples of each contender.")] = 15,
+    rounds: Annotated[int, typer.Option(help="Samples of each contender.")] = 11,
     budget: Annotated[float, typer.Option(help="Seconds for the samples of one cell.")] = 1.5,
     patience: Annotated[float, typer.Option(help="Longest single run waited for, in s.")] = 10,
     torch_compile: Annotated[bool, typer.Option(help="torch.compile as one more way.")] = False,
@@ -94,4 +94,7 @@ def run(
 
 def main() -> None:
     """Parse the command line and run."""
-    typer.run(bench)
+    try:
+        typer.run(bench)
+    except ValueError as error:
+        raise SystemExit(f"bench: {error}") from None

@@ -28,9 +28,9 @@ ANSWERS: dict[str, tuple[str, ...]] = {
 # Largest error allowed, as a share of the largest number in the answer.
 TOLERANCE = {"float32": 2e-5, "bfloat16": 1.5e-2}
 TOLERANCE_TF32 = 2e-3
-# A peer this many times less exact is timed all the same, and called inexact: JAX sums the
-# gradient of a bfloat16 bias in bfloat16.  We are held to the tolerance itself.
-INEXACT = 10
+# Peers are held to it too, but for one thing: JAX sums the gradient of a bfloat16 bias in
+# bfloat16.  Up to this error such a peer is timed all the same, and called inexact.
+INEXACT = {"db": 0.5}
 
 
 @dataclass(frozen=True)

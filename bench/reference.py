@@ -9,6 +9,7 @@ outputs, so each cell of the kernel is three matrix products.
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def answers(arrays: dict[str, np.ndarray], case: Case) -> dict[str, np.ndarray]:
         small, large = _overlap(t, case, x.shape[2:-1], g.shape[2:-1])
         if any(part.start >= part.stop for part in small[2:]):
             continue
-        cell = (slice(None), *t)
+        cell: tuple[Any, ...] = (slice(None), *t)
         y[large] += _each_group(x[small], w[cell])
         dx[small] += _each_group(g[large], w[cell].swapaxes(-1, -2))
         dw[cell] = _rows(x[small]).swapaxes(-1, -2) @ _rows(g[large])

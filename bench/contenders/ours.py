@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 import jtconv
@@ -30,7 +32,7 @@ def _call(setting: Setting, method: str) -> Program:
     case = setting.case
     space = _LETTERS[case.rank]
     first = (f"NC{space}", f"IO{space}", f"NC{space}")
-    options = {
+    options: dict[str, Any] = {
         "stride": case.stride,
         "padding": [case.crops] * case.rank,
         "dilation": case.dilation,
@@ -42,8 +44,9 @@ def _call(setting: Setting, method: str) -> Program:
     def operator(x, w, b):
         return jtconv.conv_transpose(x, w, b, **options)
 
-    layout = (_channels_first_kernel, _channels_last_kernel)
-    return jax_program(setting, operator, *([layout] if case.channels_first else []))
+    if not case.channels_first:
+        return jax_program(setting, operator)
+    return jax_program(setting, operator, (_channels_first_kernel, _channels_last_kernel))
 
 
 def _channels_first_kernel(w):
@@ -56,7 +59,7 @@ def _channels_last_kernel(w):
 
 def _side(setting: Setting, method: str) -> Program:
     side = getattr(primitives, setting.mode)
-    options = {
+    options: dict[str, Any] = {
         "geometry": setting.case.geometry(setting.data.size),
         "method": (method,),
         "precision": None,

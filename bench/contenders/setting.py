@@ -79,13 +79,14 @@ def _mode(mode: Mode, op: Operator, arrays: dict[str, np.ndarray]) -> Callable[.
         y, pull = jax.vjp(op, x, w, b)
         return (y, *pull(g))
 
-    return {
+    functions: dict[str, Callable[..., Any]] = {
         "forward": lambda x, w, b: (op(x, w, b),),
         "training": training,
         "dgrad": lambda x, w: (op(x, w, None),),
         "fprop": lambda w, g: jax.vjp(lambda x: op(x, w, None), jnp.asarray(arrays["x"]))[1](g),
         "wgrad": lambda x, g: jax.vjp(lambda w: op(x, w, None), jnp.asarray(arrays["w"]))[1](g),
-    }[mode]
+    }
+    return functions[mode]
 
 
 def _scanned(operator: Operator, steps: int) -> Operator:

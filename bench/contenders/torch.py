@@ -7,21 +7,27 @@ the same kernels.  Weights and cotangents are laid out beforehand, as in a train
 from __future__ import annotations
 
 import contextlib
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from bench.contenders.setting import Setting
+from bench.contenders.torch_kernel import from_torch, to_torch
 from bench.program import Program, Refused
 
 
 def ways(setting: Setting) -> dict:
-    """Contiguous and channels last; each compiled too where that is asked for."""
+    """Contiguous and channels last, compiled too where that is asked for, graphs on a GPU."""
+    import torch
+
+    kinds = (TorchProgram, GraphProgram) if torch.cuda.is_available() else (TorchProgram,)
+    compilations = (False, True) if setting.torch_compile else (False,)
     found = {}
-    for layout in ("contiguous", "channels_last"):
-        for compiled in (False, True) if setting.torch_compile else (False,):
-            name = layout + " compiled" * compiled
-            found[name] = lambda a=layout, c=compiled: TorchProgram(setting, a, c)
+    for layout, compiled, kind in product(("contiguous", "channels_last"), compilations, kinds):
+        name = layout + " compiled" * compiled + " graph" * (kind is GraphProgram)
+        found[name] = partial(kind, setting, layout, compiled)
     return found
 
 
@@ -33,6 +39,7 @@ class TorchProgram(Program):
 
         self.torch, self.setting, self.case = torch, setting, setting.case
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.serial = self.device == "cpu"
         self.last = layout == "channels_last"
         self.as_image = self.last and self.case.rank == 1
         self.sets = [self._tensors() for _ in range(setting.copies)]
@@ -49,15 +56,13 @@ class TorchProgram(Program):
         if self.device == "cuda":
             self.torch.cuda.synchronize()
 
-    def answers(self) -> dict[str, np.ndarray]:
+    def answers(self, outputs: Any) -> dict[str, np.ndarray]:
         """The answers, channels last."""
-        found = self.call(0)
-        self.wait(found)
-        return {name: self._home(name, tensor) for name, tensor in found.items()}
+        return {name: self._home(name, tensor) for name, tensor in outputs.items()}
 
     def _tensors(self) -> dict[str, Any]:
         arrays = self.setting.data.arrays
-        grouped = _torch_kernel(arrays["w"], self.case.groups)
+        grouped = to_torch(arrays["w"], self.case.groups)
         first = {name: np.moveaxis(arrays[name], -1, 1) for name in "xg"}
         laid = first | {"w": grouped, "b": arrays["b"]}
         tensors = {name: self._tensor(name, array) for name, array in laid.items()}
@@ -82,7 +87,7 @@ class TorchProgram(Program):
             return array
         array = array[:, :, 0] if self.as_image else array
         if name == "dw":
-            return _our_kernel(array, self.case.groups)
+            return from_torch(array, self.case.groups)
         return np.moveaxis(array, 1, -1)
 
     def _function(self):
@@ -139,6 +144,32 @@ class TorchProgram(Program):
         return side
 
 
+class GraphProgram(TorchProgram):
+    """The same, all argument sets recorded in one CUDA graph: no host between the kernels."""
+
+    def __init__(self, setting: Setting, layout: str, compiled: bool) -> None:
+        super().__init__(setting, layout, compiled)
+        cuda, self.calls = self.torch.cuda, len(self.sets)
+        # Capture wants everything warm, and warmed on a stream of its own.
+        stream = cuda.Stream()
+        stream.wait_stream(cuda.current_stream())
+        with cuda.stream(stream):
+            for _ in range(3):
+                self._all()
+        cuda.current_stream().wait_stream(stream)
+        self.graph = cuda.CUDAGraph()
+        with cuda.graph(self.graph):
+            self.outputs = self._all()
+
+    def _all(self) -> list[Any]:
+        return [self.function(**one) for one in self.sets]
+
+    def call(self, turn: int) -> Any:
+        """Replay every problem."""
+        self.graph.replay()
+        return self.outputs[0]
+
+
 def _by_autograd(torch: Any, operator: Any, wanted: str, mode: str, steps: int):
     """Value and gradients; ``steps`` slices of the batch one after the other."""
 
@@ -153,19 +184,3 @@ def _by_autograd(torch: Any, operator: Any, wanted: str, mode: str, steps: int):
         return {"y": y} | {f"d{n}": d for n, d in zip(wanted, gradients, strict=True)}
 
     return function
-
-
-def _torch_kernel(w: np.ndarray, groups: int) -> np.ndarray:
-    """``(*k, C // g, O)`` to torch's ``(C, O // g, *k)``."""
-    *kernel, depth, out = w.shape
-    w = np.moveaxis(w.reshape(*kernel, depth, groups, out // groups), -2, -3)
-    w = w.reshape(*kernel, groups * depth, out // groups)
-    return np.moveaxis(w, (-2, -1), (0, 1))
-
-
-def _our_kernel(w: np.ndarray, groups: int) -> np.ndarray:
-    """The way back."""
-    w = np.moveaxis(w, (0, 1), (-2, -1))
-    *kernel, channels, width = w.shape
-    w = np.moveaxis(w.reshape(*kernel, groups, channels // groups, width), -3, -2)
-    return w.reshape(*kernel, channels // groups, groups * width)
