@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,22 +75,97 @@ def choose(wanted: tuple[str, ...], task: Task) -> Choice:
 
 
 def automatic(task: Task) -> Choice:
-    """The static rules, first match first."""
-    for name, reason in _preferences(task):
-        if refusal(name, task) is None:
-            return Choice(name, reason)
-    return Choice("dilated", "every other method refuses")
+    """The first rule that fits, and whose method can do the task."""
+    for rule in RULES:
+        fits = task.platform in rule.platforms and task.side in rule.sides and rule.when(task)
+        if fits and refusal(rule.method, task) is None:
+            return Choice(rule.method, rule.reason)
+    return Choice("dilated", "no rule fits, and this can do everything")
 
 
-def _preferences(task: Task) -> Iterator[tuple[str, str]]:
-    if task.platform != "cpu":
-        yield "dilated", "the form accelerators' compilers know"
-    if task.depth * task.width <= 4:
-        yield "taps", "groups too thin for a matrix product"
-    if task.side == "fprop" and task.groups == 1 and not task.is_half and len(task.geometry) == 2:
-        yield "dilated", "a strided convolution is what the library does best"
-    yield "gemm", "one product, one pass"
-    yield "phases", "no zeros multiplied"
+@dataclass(frozen=True)
+class Rule:
+    """One line of the static choice: on these platforms and sides, when this holds."""
+
+    method: str
+    when: Callable[[Task], bool]
+    reason: str
+    sides: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
+    platforms: tuple[str, ...] = ("cpu",)
+
+
+ACCELERATORS = ("cuda", "rocm", "tpu", "other")
+
+
+def _is_thin(task: Task) -> bool:
+    return task.depth * task.width <= 4
+
+
+def _stamp_bytes(task: Task) -> int:
+    cells = task.batch * math.prod(task.geometry.input) * math.prod(task.geometry.kernel)
+    return cells * task.out_channels * task.accumulator.itemsize
+
+
+def _is_streaming(task: Task) -> bool:
+    """So few input channels that writing stamps out costs more than computing them."""
+    return task.depth < 8 and _stamp_bytes(task) > 2**20
+
+
+def _is_library_convolution(task: Task) -> bool:
+    """One or two axes, one group, float32, and patches too large for the cache."""
+    plain = task.groups == 1 and len(task.geometry) <= 2 and task.dtype.name == "float32"
+    return plain and _stamp_bytes(task) > 16 * 2**20
+
+
+def _is_library_kernel(task: Task) -> bool:
+    """What cuDNN has fast kernels for: one or two axes, one group, undilated, overlapping."""
+    overlapping = any(len(a.blocks) > 1 for a in task.geometry)
+    undilated = all(a.dilation == 1 for a in task.geometry)
+    return task.groups == 1 and len(task.geometry) <= 2 and undilated and overlapping
+
+
+# First match wins. Times are float32 medians on 2 cores, jax 0.10.2, of one side at a time;
+# `python -m bench --mode sides` measures them again.
+RULES = (
+    # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
+    Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
+    # 3 -> 3 channels, k12 s2, 427x640: dgrad 34 ms (gemm 180)
+    Rule(
+        "phases",
+        _is_streaming,
+        "few input channels: stamps would cost more to write than to compute",
+        sides=("dgrad",),
+    ),
+    # 128 -> 64, k4 s2, 64x16x16: fprop 26 ms (gemm 38); 2x16384, 1-D: 13 ms (gemm 37)
+    Rule(
+        "dilated",
+        _is_library_convolution,
+        "a large strided convolution, which XLA's library does without writing patches",
+        sides=("fprop",),
+    ),
+    # 256 -> 128, k3 s2, 2x32x32: dgrad 8.4 ms (phases 17), wgrad 11; 3-D k2 s2: 1.5 ms (phases 1.4)
+    Rule("gemm", lambda task: True, "one matrix product and one pass, no zero multiplied"),
+    Rule("phases", lambda task: True, "gemm refuses, and no zero is multiplied"),
+    # Accelerators: from the compilers' sources, not from measurements of ours.
+    Rule(
+        "taps",
+        _is_thin,
+        "groups too thin for a matrix product: one fused loop (not measured here)",
+        platforms=ACCELERATORS,
+    ),
+    Rule(
+        "dilated",
+        _is_library_kernel,
+        "the form XLA hands to cuDNN; TPUs take it natively (not measured here)",
+        platforms=ACCELERATORS,
+    ),
+    Rule(
+        "gemm",
+        lambda task: True,
+        "grouped, 3-D, dilated or not overlapping: matrix products (not measured here)",
+        platforms=ACCELERATORS,
+    ),
+)
 
 
 def methods() -> tuple[str, ...]:

@@ -26,8 +26,6 @@ from jtconv.choose import choose
 from jtconv.geometry import Geometry
 from jtconv.methods import METHODS, NOMINAL_BATCH, Side, Task
 
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-
 
 def _task(
     side: Side, a: Any, b: Any, geometry: Geometry, precision: Any, result: str, platform: str
@@ -86,8 +84,8 @@ def _primitive(side: Side) -> Primitive:
 
     primitive.def_impl(lambda a, b, **params: compiled(**params)(a, b))
     primitive.def_abstract_eval(partial(_abstract, side=side))
-    for platform in PLATFORMS:
-        lowered = partial(_compute, side=side, platform=platform)
+    for platform in ("cpu", "cuda", "rocm", "tpu", None):
+        lowered = partial(_compute, side=side, platform=platform or "other")
         rule = mlir.lower_fun(lowered, multiple_results=False)
         mlir.register_lowering(primitive, rule, platform=platform)
     return primitive

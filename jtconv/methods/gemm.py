@@ -19,10 +19,16 @@ import jax
 import jax.numpy as jnp
 
 from jtconv.methods import moves
+from jtconv.methods.strips import Strips
 from jtconv.methods.task import Cost, Task
 
 # Each block of taps is one term of the fused pass; past this many, XLA takes long to compile it.
 MOST_BLOCKS = 128
+
+# Stamps of more than this are computed in strips of about that (bytes): larger arrays leave the
+# cache, and the allocator hands them out as fresh pages every time.
+MOST_BYTES = 16 * 2**20
+STRIP_BYTES = 8 * 2**20
 
 # Turning the kernel so that O lies innermost is a fast copy from this many channels on.
 WIDE = 64
@@ -37,15 +43,48 @@ def refuse(task: Task) -> str | None:
 
 
 def cost(task: Task) -> Cost:
-    """Every stamp is computed whole, and held."""
+    """Every stamp is computed whole, and those of a strip are held."""
     g = task.geometry
     stamps = task.batch * math.prod(g.input) * math.prod(g.kernel)
-    held = stamps * task.out_channels * task.accumulator.itemsize
-    return Cost(stamps * task.depth * task.out_channels, held)
+    return Cost(stamps * task.depth * task.out_channels, _stamp_bytes(task) // _strips(task))
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
+    if _strips(task) > 1:
+        return Strips.of(task, _strips(task)).dgrad(_dgrad, x, w)
+    return _dgrad(x, w, task)
+
+
+def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """y, w -> x."""
+    if _strips(task) > 1:
+        return Strips.of(task, _strips(task)).fprop(_fprop, y, w)
+    return _fprop(y, w, task)
+
+
+def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """x, y -> w."""
+    if _strips(task) > 1:
+        return Strips.of(task, _strips(task)).wgrad(_wgrad, x, y)
+    return _wgrad(x, y, task)
+
+
+def _stamp_bytes(task: Task) -> int:
+    g = task.geometry
+    stamps = task.batch * math.prod(g.input) * math.prod(g.kernel)
+    return stamps * task.out_channels * task.accumulator.itemsize
+
+
+def _strips(task: Task) -> int:
+    """How many strips to work in: one where all stamps are small enough to hold at once."""
+    rank_one = len(task.geometry) == 1
+    if task.platform != "cpu" or _stamp_bytes(task) <= MOST_BYTES * (4 if rank_one else 1):
+        return 1
+    return min(-(-_stamp_bytes(task) // STRIP_BYTES), task.geometry.axes[0].input)
+
+
+def _dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     g, rows = task.geometry, moves.as_rows(x, task.groups)
     if _is_wide(task):
         stamps = task.einsum("gmc,gcn->gmn", rows, _matrix(w, task))
@@ -55,8 +94,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     return moves.unmerge_groups(moves.overlap_add(stamps, g), task.groups)
 
 
-def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
-    """y, w -> x."""
+def _fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     if _is_wide(task):
         rows = task.einsum("gmn,gcn->gmc", _patches(y, task), _matrix(w, task))
     else:
@@ -65,8 +103,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     return moves.unmerge_groups(x, task.groups)
 
 
-def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
-    """x, y -> w."""
+def _wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     rows = moves.as_rows(x, task.groups)
     w = task.einsum("gmc,gmn->gcn", rows, _patches(y, task))
     w = w.reshape(task.groups, task.depth, *task.geometry.kernel, task.width)

@@ -95,7 +95,7 @@ def _laid(stamps: jax.Array, geometry: Geometry, blocks: tuple[Block, ...]) -> j
 
 
 def unfold(y: jax.Array, geometry: Geometry) -> jax.Array:
-    """The adjoint: what each stamp would cover, ``(b, *output, c)`` to ``(b, *input, *kernel, c)``."""
+    """What each stamp would cover: ``(b, *output, c)`` to ``(b, *input, *kernel, c)``, the adjoint."""
     cells = to_cells(uncrop(y, geometry), geometry.stride)
     return _gathered(cells, geometry, ())
 

@@ -31,7 +31,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Task:
-    """One side of one problem: ``dgrad (x, w -> y)``, ``fprop (y, w -> x)`` or ``wgrad (x, y -> w)``.
+    """One side of one problem: dgrad ``x, w -> y``, fprop ``y, w -> x`` or wgrad ``x, y -> w``.
 
     ``channels`` are those of the small side x, ``out_channels`` those of the large side y.
     ``batch`` is a nominal number where the true one is symbolic.
