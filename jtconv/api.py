@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from jtconv import operands, primitives, request
@@ -229,5 +230,12 @@ def _run(
     bind = getattr(primitives, side)
     y = bind(asked.layout.enter(x), w, precision=precision, result=result, **static)
     if bias is not None:
-        y = y + bias.astype(y.dtype)
+        y = _add_bias(y, bias)
     return asked.layout.leave(y)
+
+
+def _add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
+    """Half floats are widened for the sum, so that the bias's gradient is summed wide too."""
+    half = y.dtype.name in ("float16", "bfloat16")
+    wide = jnp.float32 if half else y.dtype
+    return (y.astype(wide) + bias.astype(wide)).astype(y.dtype)

@@ -165,8 +165,10 @@ def _convolved(columns: Columns, padding_arg: Any) -> tuple[Axis, ...]:
     axes = []
     for index, (m, k, s, d) in enumerate(columns):
         effective = d * (k - 1) + 1
-        named = isinstance(pads, str)
-        lo, hi = padding.of_convolution(pads, m, effective, s) if named else pads[index]
+        if isinstance(pads, str):
+            lo, hi = padding.of_convolution(pads, m, effective, s)
+        else:
+            lo, hi = pads[index]
         n = (m + lo + hi - effective) // s + 1
         if n < 1 or m + lo + hi < effective:
             raise ValueError(
@@ -192,8 +194,10 @@ def _transposed(
         )
     axes = []
     for index, (n, k, s, d) in enumerate(columns):
-        named = isinstance(crops, str)
-        lo, hi = padding.from_name(crops, d * (k - 1) + 1, s) if named else crops[index]
+        if isinstance(crops, str):
+            lo, hi = padding.from_name(crops, d * (k - 1) + 1, s)
+        else:
+            lo, hi = crops[index]
         _check_output_padding(index, extra[index], s, d)
         axes.append(Axis.cropped(n, k, s, d, lo, hi - extra[index]))
     if output_size is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import zlib
 
@@ -35,6 +36,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         name = mark.args[0]
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"peer {name!r} is not installed in this environment")
+
+
+_finished = itertools.count(1)
+
+
+def pytest_runtest_teardown() -> None:
+    """Forget compiled programs now and then: thousands of them fill gigabytes."""
+    if next(_finished) % 250 == 0:
+        jax.clear_caches()
 
 
 @pytest.fixture

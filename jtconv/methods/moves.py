@@ -95,7 +95,7 @@ def _laid(stamps: jax.Array, geometry: Geometry, blocks: tuple[Block, ...]) -> j
 
 
 def unfold(y: jax.Array, geometry: Geometry) -> jax.Array:
-    """What each stamp would cover: ``(b, *output, c)`` to ``(b, *input, *kernel, c)``, the adjoint."""
+    """The adjoint: what each stamp would cover, ``(b, *input, *kernel, c)``."""
     cells = to_cells(uncrop(y, geometry), geometry.stride)
     return _gathered(cells, geometry, ())
 

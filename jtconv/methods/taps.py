@@ -47,7 +47,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     cells = x.reshape(*x.shape[: 1 + len(g)], *ones, *x.shape[1 + len(g) :])
     outputs = []
     for o in range(task.width):
-        stamps = sum(cells[..., c] * w[..., c, :, o] for c in range(task.depth))
+        stamps = reduce(jnp.add, (cells[..., c] * w[..., c, :, o] for c in range(task.depth)))
         outputs.append(moves.overlap_add(stamps, g))
     return _interleaved(outputs)
 

@@ -26,7 +26,7 @@ def refuse(task: Task) -> str | None:
 
 def cost(task: Task) -> Cost:
     """As for `dilated`, which it becomes: inserted zeros are multiplied too."""
-    waste = 1
+    waste = 1.0
     for axis in task.geometry:
         dense = axis.output * axis.kernel if task.side == "dgrad" else axis.multiply_adds
         waste *= dense / max(axis.multiply_adds, 1)
