@@ -11,6 +11,8 @@ from bench.program import Program
 
 # One measurement lasts at least so long: shorter ones are mostly clock and dispatch.
 ENOUGH_S = 0.02
+# OpenMP's threads (torch's) spin for some milliseconds after their work, on cores the next needs.
+SETTLE_S = 0.05
 # The very first run of a program this slow counts: nothing warms up for longer.
 SLOW_S = 1.0
 # Ways of one contender so much slower than its best are not measured further.
@@ -43,6 +45,7 @@ class Runner:
 
     def calibrate(self) -> None:
         """Find how many calls make one measurement; the checker made the first call."""
+        time.sleep(SETTLE_S)
         self.times = [self.first_s if self.first_s > SLOW_S else self.measure(1)]
         if self.times[0] < ENOUGH_S:
             again = self.measure(3)
@@ -59,7 +62,8 @@ class Runner:
         return min(self.times)
 
     def round(self) -> None:
-        """One more sample."""
+        """One more sample, once the threads of whoever ran before have gone to sleep."""
+        time.sleep(SETTLE_S)
         if self.inner > 1:
             self.measure(1)
         self.times.append(self.measure(self.inner))

@@ -69,7 +69,7 @@ def unit_wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     g, n = task.geometry, x.shape[0]
     patches = moves.unfold(moves.merge_groups(y, g.groups), g)
     patches = patches.reshape(g.groups, n * math.prod(g.input), -1)
-    w = task.einsum("gmc,gmn->gcn", moves.as_rows(x, g.groups), patches)
+    w = task.correlate(moves.as_rows(x, g.groups), patches)
     w = w.reshape(g.groups, task.depth, *g.kernel, task.width)
     return moves.join_groups(jnp.moveaxis(w, 1, -2))
 

@@ -104,8 +104,7 @@ def _fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 
 def _wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
-    rows = moves.as_rows(x, task.groups)
-    w = task.einsum("gmc,gmn->gcn", rows, _patches(y, task))
+    w = task.correlate(moves.as_rows(x, task.groups), _patches(y, task))
     w = w.reshape(task.groups, task.depth, *task.geometry.kernel, task.width)
     return moves.join_groups(jnp.moveaxis(w, 1, -2))
 

@@ -9,11 +9,13 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jtconv.geometry import Geometry
 
 Side = Literal["dgrad", "fprop", "wgrad"]
 
+PLAIN = ("mc,cn->mn", "mn,nc->mc")  # products whose operands lie as a convolution wants them
 NOMINAL_BATCH = 8  # stands for a symbolic batch when costs are weighed
 
 
@@ -102,7 +104,39 @@ class Task:
         single = self.groups == 1 and equation.startswith("g")
         if single:
             equation, a, b = equation.replace("g", ""), a[0], b[0]
+        if single and self._is_tall(equation, a, b):
+            return self._as_convolution(a, b)[None]
         c = jnp.einsum(
             equation, a, b, precision=self.precision, preferred_element_type=self.accumulator
         )
         return c[None] if single else c
+
+    def correlate(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """``(g, M, C)`` transposed times ``(g, M, N)``: the product of every kernel gradient.
+
+        Where the sum is very long and the result small, XLA:CPU keeps both cores busy only if
+        the sum is cut in two.
+        """
+        rows, size = a.shape[1], a.shape[2] * b.shape[2]
+        deep = self.platform == "cpu" and isinstance(rows, int) and rows >= 8192
+        if self.groups > 1 or not deep or rows % 2 or size > 2**15:
+            return self.einsum("gmc,gmn->gcn", a, b)
+        halves = (part.reshape(2, rows // 2, part.shape[2]) for part in (a, b))
+        return jnp.sum(self.einsum("hmc,hmn->hcn", *halves), axis=0, keepdims=True)
+
+    def _is_tall(self, equation: str, a: jax.Array, b: jax.Array) -> bool:
+        """Whether XLA:CPU multiplies this faster as a convolution: float32 and many rows."""
+        plain = self.platform == "cpu" and self.dtype.name == "float32" and equation in PLAIN
+        return plain and isinstance(a.shape[0], int) and a.shape[0] >= 4 * b.shape[1]
+
+    def _as_convolution(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """``a @ b`` as a convolution of width one, which Eigen's threads run, not YNNPACK's."""
+        return lax.conv_general_dilated(
+            a[None],
+            b[None],
+            (1,),
+            "VALID",
+            dimension_numbers=("NWC", "WIO", "NWC"),
+            precision=self.precision,
+            preferred_element_type=self.accumulator,
+        )[0]
