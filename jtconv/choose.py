@@ -107,14 +107,17 @@ def _stamp_bytes(task: Task) -> int:
 
 
 def _is_streaming(task: Task) -> bool:
-    """So few input channels that writing stamps out costs more than computing them."""
-    return task.depth < 8 and _stamp_bytes(task) > 2**20
+    """So few channels that writing stamps (or patches) out costs more than the products."""
+    if task.depth < 8:
+        return _stamp_bytes(task) > 2**20
+    rows = task.batch * math.prod(task.geometry.input)
+    return task.depth < 32 and rows >= 1024 and _stamp_bytes(task) > 8 * 2**20
 
 
 def _is_library_convolution(task: Task) -> bool:
-    """One or two axes, one group, float32, and patches too large for the cache."""
+    """One or two axes, one group, float32, wide, and patches too large for the cache."""
     plain = task.groups == 1 and len(task.geometry) <= 2 and task.dtype.name == "float32"
-    return plain and _stamp_bytes(task) > 16 * 2**20
+    return plain and task.depth >= 64 and _stamp_bytes(task) > 16 * 2**20
 
 
 def _is_library_kernel(task: Task) -> bool:
@@ -130,11 +133,12 @@ RULES = (
     # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
     Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
     # 3 -> 3 channels, k12 s2, 427x640: dgrad 34 ms (gemm 180)
+    # 21 -> 21, k16 s8, 35x35: dgrad 3.6 ms (gemm 7.2), fprop 12 (gemm 14, dilated 24)
     Rule(
         "phases",
         _is_streaming,
         "few input channels: stamps would cost more to write than to compute",
-        sides=("dgrad",),
+        sides=("dgrad", "fprop"),
     ),
     # 128 -> 64, k4 s2, 64x16x16: fprop 26 ms (gemm 38); 2x16384, 1-D: 13 ms (gemm 37)
     Rule(

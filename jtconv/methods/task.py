@@ -114,20 +114,24 @@ class Task:
     def correlate(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """``(g, M, C)`` transposed times ``(g, M, N)``: the product of every kernel gradient.
 
-        Where the sum is very long and the result small, XLA:CPU keeps both cores busy only if
-        the sum is cut in two.
+        XLA:CPU runs it in one of three ways.  Where the sum is very long and the result small,
+        both cores are busy only if the sum is cut in two.  Where ``a`` is narrow, turning it
+        round first (behind a barrier, or XLA turns it back) reaches the faster library.
         """
         rows, size = a.shape[1], a.shape[2] * b.shape[2]
-        deep = self.platform == "cpu" and isinstance(rows, int) and rows >= 8192
-        if self.groups > 1 or not deep or rows % 2 or size > 2**15:
-            return self.einsum("gmc,gmn->gcn", a, b)
-        halves = (part.reshape(2, rows // 2, part.shape[2]) for part in (a, b))
-        return jnp.sum(self.einsum("hmc,hmn->hcn", *halves), axis=0, keepdims=True)
+        known = self.platform == "cpu" and isinstance(rows, int) and self.groups == 1
+        if known and (self.is_half or (rows < 8192 and a.shape[2] <= 64)):
+            turned = lax.optimization_barrier(jnp.swapaxes(a, 1, 2))
+            return self.einsum("gcm,gmn->gcn", turned, b)
+        if known and rows >= 8192 and rows % 2 == 0 and size <= 2**15:
+            halves = (part.reshape(2, rows // 2, part.shape[2]) for part in (a, b))
+            return jnp.sum(self.einsum("hmc,hmn->hcn", *halves), axis=0, keepdims=True)
+        return self.einsum("gmc,gmn->gcn", a, b)
 
     def _is_tall(self, equation: str, a: jax.Array, b: jax.Array) -> bool:
         """Whether XLA:CPU multiplies this faster as a convolution: float32 and many rows."""
         plain = self.platform == "cpu" and self.dtype.name == "float32" and equation in PLAIN
-        return plain and isinstance(a.shape[0], int) and a.shape[0] >= 4 * b.shape[1]
+        return plain and isinstance(a.shape[0], int) and a.shape[0] >= 4 * b.shape[1] >= 1024
 
     def _as_convolution(self, a: jax.Array, b: jax.Array) -> jax.Array:
         """``a @ b`` as a convolution of width one, which Eigen's threads run, not YNNPACK's."""
