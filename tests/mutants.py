@@ -72,7 +72,7 @@ WHERE = {"value": "dgrad", "adjoint": "dgrad", "derivative": "wgrad", "torch": "
 def apply(mutant: str) -> None:
     """Put ``fault:side,side`` into this process; conftest does so where JTCONV_MUTANT says."""
     fault, sides = mutant.split(":")
-    primitives.METHODS = {
+    mutants: dict[str, Any] = {
         name: SimpleNamespace(
             **{
                 side: FAULTS[fault](getattr(method, side), side)
@@ -83,6 +83,7 @@ def apply(mutant: str) -> None:
         )
         for name, method in primitives.METHODS.items()
     }
+    primitives.METHODS = mutants
 
 
 def notices(table: str, mutant: str | None) -> bool:

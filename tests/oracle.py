@@ -79,7 +79,7 @@ def _meetings(case: Case) -> list[np.ndarray]:
     return tables
 
 
-def formula(x: jax.Array, w: jax.Array, case: Case) -> jax.Array:
+def formula(x: Any, w: Any, case: Case) -> jax.Array:
     """The law as one einsum over x, w and the tables of meetings."""
     rank = len(case.input)
     i, t, m = "abcd"[:rank], "ijkl"[:rank], "uvwx"[:rank]

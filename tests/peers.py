@@ -24,7 +24,8 @@ class Problem(NamedTuple):
 
 def problems(count: int, seed: int, rank: int) -> list[Problem]:
     """Problems that torch takes: no empty output, output_padding below stride or dilation."""
-    chance, found = random.Random(f"{seed}-{rank}"), []
+    chance = random.Random(f"{seed}-{rank}")
+    found: list[Problem] = []
     while len(found) < count:
         problem = _drawn(chance, rank)
         if min(_outputs(problem)) >= 1:

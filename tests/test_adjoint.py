@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.sparse import BCOO
 
 import jtconv
 from jtconv.methods import METHODS
@@ -73,6 +74,7 @@ def test_the_matrix_is_the_operator(case, rng):
     shape = (*case.output, case.features)
     matrix = jtconv.conv_matrix(w, shape, **case.adjoint_keywords)
     sparse = jtconv.conv_matrix(w, shape, sparse=True, **case.adjoint_keywords)
+    assert isinstance(sparse, BCOO)
     np.testing.assert_array_equal(matrix, sparse.todense())
     assert_close(
         (matrix @ y.reshape(case.batch, -1).T).T.reshape(x.shape),

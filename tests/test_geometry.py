@@ -128,4 +128,4 @@ def test_geometries_are_values():
     assert one == same and hash(one) == hash(same)
     assert one != Geometry.of((3, 4), (2, 2), (1, 2))
     with pytest.raises(AttributeError):
-        one.groups = 2
+        one.groups = 2  # type: ignore[misc]

@@ -44,7 +44,7 @@ def test_any_order_of_conv_as_lax_has_it(order, rng):
     operands = laid(x, order[0]), laid(w, order[1], "HWIO")
     got = jtconv.conv(*operands, stride=(2, 3), groups=2, padding=1, dimension_numbers=order)
     want = lax.conv_general_dilated(
-        *map(jnp.asarray, operands), (2, 3), [(1, 1)] * 2,
+        operands[0], operands[1], (2, 3), [(1, 1)] * 2,
         dimension_numbers=order, feature_group_count=2,
     )  # fmt: skip
     assert_close(got, want)

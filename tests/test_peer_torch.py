@@ -6,6 +6,8 @@ thousands with ``-m slow``.  The method changes from one problem to the next.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,7 +35,7 @@ def swept(counts: dict[int, int], seed: int, *marks) -> list:
     ]
 
 
-def operands(p: Problem, rng):
+def operands(p: Problem, rng) -> tuple[Any, Any, Any]:
     """Input, torch's kernel ``(C_in, C_out // groups, *k)``, and a bias or None."""
     x = rng.normal(size=(p.batch, p.depth * p.groups, *p.input))
     w = rng.normal(size=(p.depth * p.groups, p.width, *p.kernel))
@@ -134,7 +136,7 @@ def test_legal_output_sizes_are_torchs():
             legal = tuple(layer(torch.zeros(1, 2, 8), output_size=[size]).shape) == (1, 3, size)
         except ValueError:
             legal = False
-        keywords = {"stride": 2, "padding": 1, "output_size": size}
+        keywords: dict[str, Any] = {"stride": 2, "padding": 1, "output_size": size}
         if legal:
             assert jtconv.output_shape((1, 8, 2), (3, 2, 3), **keywords) == (1, size, 3)
         else:

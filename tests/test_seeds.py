@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,7 +44,7 @@ def test_a1_convolution_as_a_matrix(rng):
     x, w = rng.normal(size=(4, 4)), rng.normal(size=(3, 3))
     matrix = jtconv.conv_matrix(w[..., None, None], (4, 4, 1))
     assert matrix.shape == (4, 16)
-    assert np.count_nonzero(matrix) == 4 * 9
+    assert np.count_nonzero(np.asarray(matrix)) == 4 * 9
     y = convolved(x, w)
     assert y.shape == (2, 2)
     assert_close(matrix @ x.ravel(), y.ravel())
@@ -100,7 +102,7 @@ def test_b4_channels_and_the_shape_that_comes_back(rng):
     assert back.shape == x.shape
 
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "kernel_size": {},
     "stride": {"stride": (2, 3)},
     "padding": {"padding": ((1, 1), (0, 0))},
@@ -248,5 +250,10 @@ def test_e3_the_formula_of_the_size(stride, size):
     assert picture(np.eye(2), np.eye(3), stride=stride).shape == (size, size)
     for n, k, s, p, d, extra in [(5, 3, 2, 1, 1, 1), (4, 4, 3, 2, 2, 1), (7, 2, 2, 0, 3, 2)]:
         want = (n - 1) * s - 2 * p + d * (k - 1) + extra + 1
-        keywords = {"stride": s, "padding": p, "dilation": d, "output_padding": extra}
+        keywords: dict[str, Any] = {
+            "stride": s,
+            "padding": p,
+            "dilation": d,
+            "output_padding": extra,
+        }
         assert jtconv.output_shape((n, 1), (k, 1, 1), **keywords) == (want, 1)

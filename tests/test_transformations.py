@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 import jtconv
 from tests import oracle
 from tests.axes import each, every_method
-from tests.cases import BY_NAME
+from tests.cases import BY_NAME, Case
 from tests.compare import assert_close
 
 CASE = BY_NAME["grouped"]
@@ -23,7 +25,7 @@ MAPPED = 3
 MAPS = {"x": (0, None), "w": (None, 0), "both": (0, 0)}
 
 
-def operator(method, case=CASE):
+def operator(method: str, case: Case = CASE) -> Callable:
     return partial(jtconv.conv_transpose, method=method, **case.keywords)
 
 
@@ -39,7 +41,7 @@ def value_and_gradients(x, w, case=CASE):
     return np.sum(np.sin(y)), (dx, dw)
 
 
-def stacked(rng, mapped):
+def stacked(rng, mapped) -> tuple[Any, list[tuple[Any, Any]]]:
     """``MAPPED`` operand pairs, or one of the two stacked and the other plain; and the pairs."""
     many = [CASE.operands(rng)[:2] for _ in range(MAPPED)]
     pick = [axis is not None for axis in MAPS[mapped]]
