@@ -41,7 +41,7 @@ def value_and_gradients(x, w, case=CASE):
     return np.sum(np.sin(y)), (dx, dw)
 
 
-def stacked(rng, mapped) -> tuple[Any, list[tuple[Any, Any]]]:
+def stacked(rng, mapped) -> tuple[Any, list[Any]]:
     """``MAPPED`` operand pairs, or one of the two stacked and the other plain; and the pairs."""
     many = [CASE.operands(rng)[:2] for _ in range(MAPPED)]
     pick = [axis is not None for axis in MAPS[mapped]]
