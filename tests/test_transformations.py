@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,7 @@ MAPPED = 3
 MAPS = {"x": (0, None), "w": (None, 0), "both": (0, 0)}
 
 
-def operator(method: str, case: Case = CASE) -> Callable:
+def operator(method: str, case: Case = CASE) -> Any:
     return partial(jtconv.conv_transpose, method=method, **case.keywords)
 
 
@@ -70,7 +69,7 @@ def test_vmap_and_vmap_of_gradients(method, mapped, rng):
     """Every side of the form is batched here, on each pair of its operands."""
     operands, pairs = stacked(rng, mapped)
     got = jax.jit(jax.vmap(operator(method), MAPS[mapped]))(*operands)
-    assert_close(got, np.stack([oracle.conv_transpose(*pair, CASE) for pair in pairs]))
+    assert_close(got, np.stack([oracle.conv_transpose(pair[0], pair[1], CASE) for pair in pairs]))
     gradients = jax.jit(jax.vmap(jax.grad(loss_of(operator(method)), (0, 1)), MAPS[mapped]))
     want = zip(*(value_and_gradients(*pair)[1] for pair in pairs), strict=True)
     assert_all_close(gradients(*operands), [np.stack(column) for column in want])
@@ -94,7 +93,7 @@ def test_vmap_of_axes_inside_and_twice(method, axes, rng):
     x, w = np.moveaxis(x, 0, axes[0]), np.moveaxis(w, 0, axes[1])
     inside = jax.vmap(operator(method), axes, 1)
     got = jax.jit(jax.vmap(inside, (0, None), -1))(np.stack([x, -0.5 * x]), w)
-    want = np.stack([oracle.conv_transpose(*pair, CASE) for pair in pairs], axis=1)
+    want = np.stack([oracle.conv_transpose(pair[0], pair[1], CASE) for pair in pairs], axis=1)
     assert_close(got, np.stack([want, -0.5 * want], axis=-1))
 
 
