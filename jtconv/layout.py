@@ -127,8 +127,8 @@ def _specs(dimension_numbers: Any, rank: int) -> tuple[str, str, str]:
         raise TypeError(
             f"dimension_numbers must be three strings such as {example}, got {dimension_numbers!r}."
         )
-    for operand, (spec, channels) in enumerate(zip(items, ("NC", "IO", "NC"), strict=True)):
-        _check_spec(operand, spec, channels, items[1], rank)
+    for operand, channels in ((1, "IO"), (0, "NC"), (2, "NC")):  # the kernel names the letters
+        _check_spec(operand, items[operand], channels, items[1], rank)
     return (items[0], items[1], items[2])
 
 

@@ -78,7 +78,7 @@ def explain(x: Any, w: Any, *, op: Op = "conv_transpose", **keywords: Any) -> Pl
     >>> plan.output_shape, plan.multiply_adds, plan.receptive_field
     ((1, 7, 7, 1), 64, (2, 2))
     """
-    if op not in request.SIDES:
+    if not isinstance(op, str) or op not in request.SIDES:
         raise ValueError(f"op must be 'conv_transpose' or 'conv', got {op!r}.")
     for name, value in (("x", x), ("w", w)):
         if not hasattr(value, "shape") or not hasattr(value, "dtype"):

@@ -100,7 +100,10 @@ def of_shapes(op: Op, x_shape: Any, w_shape: Any, keywords: dict[str, Any]) -> R
     for name in keywords:
         if name not in known:
             raise TypeError(f"{op} has no argument {name!r}; it has {', '.join(sorted(known))}.")
-    x_shape, w_shape = arguments.shape("x_shape", x_shape), arguments.shape("w_shape", w_shape)
+    x_shape, w_shape = (
+        arguments.shape(name, shape, least=0)
+        for name, shape in (("x_shape", x_shape), ("w_shape", w_shape))
+    )
     return parse(op, x_shape, w_shape, **keywords)
 
 

@@ -25,7 +25,8 @@ def numbers(task: Task, lhs: str, rhs: str, out: str) -> lax.ConvDimensionNumber
 
 def accumulator(task: Task) -> jax.typing.DTypeLike | None:
     """What to ask XLA to sum in: its convolutions of half floats sum in float32 unasked."""
-    return None if task.is_half else task.accumulator
+    rounds_at_once = task.is_half and task.result_dtype == task.dtype
+    return None if rounds_at_once else task.accumulator
 
 
 def strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -68,7 +69,8 @@ def unit_wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """``x, y -> w`` at stride 1: patches of y, one a tap, against x."""
     g, n = task.geometry, x.shape[0]
     patches = moves.unfold(moves.merge_groups(y, g.groups), g)
-    patches = patches.reshape(g.groups, n * math.prod(g.input), -1)
+    columns = math.prod(g.kernel) * task.width
+    patches = patches.reshape(g.groups, n * math.prod(g.input), columns)
     w = task.correlate(moves.as_rows(x, g.groups), patches)
     w = w.reshape(g.groups, task.depth, *g.kernel, task.width)
     return moves.join_groups(jnp.moveaxis(w, 1, -2))

@@ -15,10 +15,18 @@ from functools import reduce
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from jtconv.geometry import Block, Geometry
 
 Margins = Sequence[tuple[int, int]]
+
+
+def zeros(shape: Sequence[int], like: jax.Array, dtype: DTypeLike) -> jax.Array:
+    """Zeros that vary over the same manual mesh axes (of ``jax.shard_map``) as ``like``."""
+    blank = jnp.zeros(tuple(shape), dtype)
+    axes = tuple(jax.typeof(like).mat.varying)
+    return lax.pcast(blank, axes, to="varying") if axes else blank
 
 
 def pad(x: jax.Array, margins: Margins) -> jax.Array:

@@ -56,8 +56,8 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
             sub = _phase_task(task, phases, counts)
             parts.append(convolution.unit_dgrad(x, w[_taps(phases)], sub))
         else:
-            parts.append(jnp.zeros((x.shape[0], *counts, task.out_channels), task.accumulator))
-    cells = jnp.stack(parts, axis=-2).reshape(*parts[0].shape[:-1], *g.stride, -1)
+            parts.append(moves.zeros((x.shape[0], *counts, task.out_channels), x, task.accumulator))
+    cells = jnp.stack(parts, axis=-2).reshape(*parts[0].shape[:-1], *g.stride, task.out_channels)
     return moves.window(moves.from_cells(cells), (0,) * len(g), g.output)
 
 
@@ -66,7 +66,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     g = task.geometry
     if _merges(g):
         return convolution.unit_fprop(_cells(y, task), _kernel_to_cells(w, task), _merged(task))
-    x = jnp.zeros((y.shape[0], *g.input, task.channels), task.accumulator)
+    x = moves.zeros((y.shape[0], *g.input, task.channels), y, task.accumulator)
     for phases, part in _parts(y, task):
         sub = _phase_task(task, phases, _counts(g))
         x += convolution.unit_fprop(part, w[_taps(phases)], sub)
@@ -78,7 +78,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     g = task.geometry
     if _merges(g):
         return _kernel_from_cells(convolution.unit_wgrad(x, _cells(y, task), _merged(task)), task)
-    w = jnp.zeros((*g.kernel, task.depth, task.out_channels), task.accumulator)
+    w = moves.zeros((*g.kernel, task.depth, task.out_channels), x, task.accumulator)
     for phases, part in _parts(y, task):
         sub = _phase_task(task, phases, _counts(g))
         w = w.at[_taps(phases)].set(convolution.unit_wgrad(x, part, sub))
@@ -166,7 +166,7 @@ def _join(cells: jax.Array, task: Task) -> jax.Array:
     g, rank = task.geometry, len(task.geometry)
     cells = cells.reshape(*cells.shape[:-1], g.groups, task.width)
     cells = jnp.moveaxis(cells, -2, 1 + rank)
-    return cells.reshape(*cells.shape[: 1 + rank], -1)
+    return cells.reshape(*cells.shape[: 1 + rank], math.prod(cells.shape[1 + rank :]))
 
 
 def _kernel_to_cells(w: jax.Array, task: Task) -> jax.Array:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from jtconv.geometry import Axis, Geometry
@@ -82,7 +81,7 @@ class Strips:
             return lax.dynamic_update_slice_in_dim(canvas, y, self._starts(number)[1], 1)
 
         shape = (x.shape[0], *self._canvas_shape(), task.out_channels)
-        canvas = lax.fori_loop(0, self.count, add, jnp.zeros(shape, task.accumulator))
+        canvas = lax.fori_loop(0, self.count, add, moves.zeros(shape, x, task.accumulator))
         return moves.window(canvas, self._offsets(), task.geometry.output)
 
     def fprop(self, compute: SideFunction, y: jax.Array, w: jax.Array) -> jax.Array:
@@ -94,8 +93,8 @@ class Strips:
             return lax.dynamic_update_slice_in_dim(x, rows, self._starts(number)[0], 1)
 
         space = (self.count * self.rows, *task.geometry.input[1:])
-        x = jnp.zeros((y.shape[0], *space, task.channels), task.accumulator)
-        x = lax.fori_loop(0, self.count, put, x)
+        blank = moves.zeros((y.shape[0], *space, task.channels), y, task.accumulator)
+        x = lax.fori_loop(0, self.count, put, blank)
         return x[:, : task.geometry.axes[0].input]
 
     def wgrad(self, compute: SideFunction, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -106,4 +105,4 @@ class Strips:
             return w + compute(self._x_of(x, number), self._y_of(canvas, number), self.each)
 
         shape = (*task.geometry.kernel, task.depth, task.out_channels)
-        return lax.fori_loop(0, self.count, add, jnp.zeros(shape, task.accumulator))
+        return lax.fori_loop(0, self.count, add, moves.zeros(shape, x, task.accumulator))

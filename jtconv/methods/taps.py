@@ -20,17 +20,20 @@ from jtconv.geometry import Block, Geometry
 from jtconv.methods import moves
 from jtconv.methods.task import Cost, Task
 
-MOST_TERMS = 1024
+MOST_TAPS = 1024
+
+# Sums over so few channels are written out; longer ones are left to a reduction.
+FEW = 8
 
 # Numbers of y that one strip of the kernel gradient reads: with its sums, what a cache holds.
 STRIP = 65536
 
 
 def refuse(task: Task) -> str | None:
-    """Wide groups belong to a matrix product, and a loop body has its limits."""
-    terms = math.prod(task.geometry.kernel) * task.depth * task.width
-    if terms > MOST_TERMS:
-        return f"its loop would have {terms} terms, more than {MOST_TERMS}: use a matrix product"
+    """A loop body has its limits."""
+    taps = math.prod(task.geometry.kernel)
+    if taps > MOST_TAPS:
+        return f"its loop would have {taps} taps, more than {MOST_TAPS}"
     return None
 
 
@@ -42,115 +45,54 @@ def cost(task: Task) -> Cost:
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     g = task.geometry
-    x, w = _wide(x, task.depth, task), _wide(w, task.width, task)
-    ones = (1,) * len(g)
-    cells = x.reshape(*x.shape[: 1 + len(g)], *ones, *x.shape[1 + len(g) :])
-    outputs = []
-    for o in range(task.width):
-        stamps = reduce(jnp.add, (cells[..., c] * w[..., c, :, o] for c in range(task.depth)))
-        outputs.append(moves.overlap_add(stamps, g))
-    return _interleaved(outputs)
+    x = _by_group(x, task)
+    x = x.reshape(*x.shape[: 1 + len(g)], *(1,) * len(g), *x.shape[1 + len(g) :], 1)
+    stamps = _summed(x, _kernel_by_group(w, task), -2)
+    stamps = stamps.reshape(*stamps.shape[:-2], task.out_channels)
+    return moves.overlap_add(stamps, g)
 
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
-    y, w = _wide(y, task.width, task), _wide(w, task.width, task)
-    inputs = [y[..., o] for o in range(task.width)]
-    outputs = []
-    for c in range(task.depth):
-        terms = (
-            part * w[(*tap, c, slice(None), o)]
-            for o in range(task.width)
-            for tap, part in _under_taps(inputs[o], task.geometry)
-        )
-        outputs.append(reduce(jnp.add, terms))
-    return _interleaved(outputs)
+    w = _kernel_by_group(w, task)
+    parts = (_summed(part[..., None, :], w[tap], -1) for tap, part in _under_taps(y, task))
+    x = reduce(jnp.add, parts)
+    return x.reshape(*x.shape[:-2], task.channels)
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
     g = task.geometry
-    x, y = _wide(x, task.depth, task), _wide(y, task.width, task)
     in_strips = task.platform == "cpu" and all(a.dilation == 1 for a in g)
-    pairs = [
-        _strips(x[..., c], y[..., o], g) if in_strips else _sums(x[..., c], y[..., o], g)
-        for c in range(task.depth)
-        for o in range(task.width)
-    ]
-    w = jnp.stack(pairs, axis=-1).reshape(*g.kernel, task.groups, task.depth, task.width)
+    w = _strips(x, y, task) if in_strips else _sums(x, y, task)
+    w = w.reshape(*g.kernel, task.groups, task.depth, task.width)
     return jnp.swapaxes(w, -3, -2).reshape(*g.kernel, task.depth, task.out_channels)
 
 
-def _sums(x: jax.Array, y: jax.Array, g: Geometry) -> jax.Array:
-    """One pair of channels: a sum over all cells for every tap, ``(*kernel, groups)``."""
-    over = tuple(range(1 + len(g)))
-    taps = [jnp.sum(x * part, axis=over) for _, part in _under_taps(y, g)]
-    return jnp.stack(taps).reshape(*g.kernel, -1)
-
-
-def _strips(x: jax.Array, y: jax.Array, g: Geometry) -> jax.Array:
-    """The same, adding strip after strip of the input elementwise before the one sum.
-
-    XLA:CPU sums over leading axes one number at a time; adding strips runs in vectors, and
-    the running sums of a strip stay in cache.
-    """
-    rank, lead = len(g), g.axes[0]
-    height = _strip_height(x, g)
-    count = -(-lead.input // height)
-    whole = [(0, count * height - lead.input)] + [(0, 0)] * (rank - 1)
-    cells = moves.to_cells(moves.pad_space(moves.uncrop(y, g), _in_strides(whole, g)), g.stride)
-    x = moves.pad_space(x, whole)
-    x = x.reshape(*x.shape[:-1], *(1,) * rank, x.shape[-1])
-    blocks = list(itertools.product(*(a.blocks for a in g)))
-
-    def add_strip(number: jax.Array, sums: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        strip = lax.dynamic_slice_in_dim(x, number * height, height, 1)
-        terms = []
-        for block in blocks:
-            start = number * height + block[0].shift
-            part = lax.dynamic_slice_in_dim(cells, start, height, 1)
-            terms.append(strip * part[_beyond_first(block, g)])
-        return tuple(a + b for a, b in zip(sums, terms, strict=True))
-
-    shape = (x.shape[0], height, *g.input[1:], *g.stride, x.shape[-1])
-    sums = lax.fori_loop(0, count, add_strip, (jnp.zeros(shape, x.dtype),) * len(blocks))
-    parts = [jnp.sum(a, axis=tuple(range(1 + rank))) for a in sums]
-    counts = [len(a.blocks) for a in g]
-    w = moves.from_cells(jnp.stack(parts).reshape(1, *counts, *g.stride, -1))[0]
-    return w[tuple(slice(0, k) for k in g.kernel)]
-
-
-def _strip_height(x: jax.Array, g: Geometry) -> int:
-    """Rows of the first axis that hold about STRIP numbers of y."""
-    row = math.prod(g.input[1:]) * math.prod(g.stride) * x.shape[-1]
-    return min(max(STRIP // row, 1), g.axes[0].input)
-
-
-def _in_strides(margins: moves.Margins, g: Geometry) -> list[tuple[int, int]]:
-    return [(lo * s, hi * s) for (lo, hi), s in zip(margins, g.stride, strict=True)]
-
-
-def _beyond_first(block: tuple[Block, ...], g: Geometry) -> tuple[slice, ...]:
-    """Where the block's cells lie along every spatial axis but the first."""
-    pairs = zip(g.axes[1:], block[1:], strict=True)
-    return (slice(None), slice(None), *(slice(b.shift, b.shift + a.input) for a, b in pairs))
-
-
-def _wide(a: jax.Array, channels: int, task: Task) -> jax.Array:
+def _by_group(a: jax.Array, task: Task) -> jax.Array:
     """``(..., g*c)`` to ``(..., g, c)``, in the dtype sums are held in."""
-    return a.astype(task.accumulator).reshape(*a.shape[:-1], task.groups, channels)
+    a = a.astype(task.accumulator)
+    return a.reshape(*a.shape[:-1], task.groups, a.shape[-1] // task.groups)
 
 
-def _interleaved(outputs: list[jax.Array]) -> jax.Array:
-    """Channel o of every group, for each o, to ``(..., g*o)``."""
-    if len(outputs) == 1:
-        return outputs[0]
-    y = jnp.stack(outputs, axis=-1)
-    return y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1])
+def _kernel_by_group(w: jax.Array, task: Task) -> jax.Array:
+    """``(*kernel, c, g*o)`` to ``(*kernel, g, c, o)``."""
+    return jnp.swapaxes(_by_group(w, task), -3, -2)
 
 
-def _under_taps(y: jax.Array, g: Geometry) -> Iterator[tuple[tuple[int, ...], jax.Array]]:
-    """For every kernel cell, the cells of ``y`` that it covers as the stamp moves."""
+def _summed(a: jax.Array, b: jax.Array, axis: int) -> jax.Array:
+    """``sum(a * b, axis)``, written out where it is short."""
+    length = a.shape[axis]
+    if length > FEW:
+        return jnp.sum(a * b, axis=axis)
+    take = lax.index_in_dim
+    terms = (take(a, i, axis, False) * take(b, i, axis, False) for i in range(length))
+    return reduce(jnp.add, terms)
+
+
+def _under_taps(y: jax.Array, task: Task) -> Iterator[tuple[tuple[int, ...], jax.Array]]:
+    """For every kernel cell, the cells of ``y`` it covers as the stamp moves, by group."""
+    g = task.geometry
     canvas = moves.window(y, [-a.lo for a in g], g.full)
     for tap in itertools.product(*(range(k) for k in g.kernel)):
         starts = [a.dilation * t for a, t in zip(g, tap, strict=True)]
@@ -158,4 +100,72 @@ def _under_taps(y: jax.Array, g: Geometry) -> Iterator[tuple[tuple[int, ...], ja
             slice(start, start + (a.input - 1) * a.stride + 1, a.stride)
             for a, start in zip(g, starts, strict=True)
         )
-        yield tap, canvas[(slice(None), *where)]
+        yield tap, _by_group(canvas[(slice(None), *where)], task)
+
+
+def _sums(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """The kernel gradient as a sum over all cells for every tap."""
+    over = tuple(range(1 + len(task.geometry)))
+    x = _by_group(x, task)[..., None]
+    return jnp.stack([jnp.sum(x * p[..., None, :], axis=over) for _, p in _under_taps(y, task)])
+
+
+def _strips(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """The kernel gradient with strips of the input added up elementwise before the one sum.
+
+    XLA:CPU sums over leading axes one number at a time; adding strips runs in vectors, and
+    the running sums of a strip stay in cache.
+    """
+    g, rank = task.geometry, len(task.geometry)
+    height = _strip_height(x.shape[0], task)
+    count = -(-g.input[0] // height)
+    missing = count * height - g.input[0]
+    x, cells = _laid_for_strips(x, y, missing, task)
+    blocks = list(itertools.product(*(a.blocks for a in g)))
+
+    def add_strip(number: jax.Array, sums: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        strip = lax.dynamic_slice_in_dim(x, number * height, height, 1)
+        return tuple(
+            total + strip * _strip_under(cells, block, number * height, height, g)
+            for total, block in zip(sums, blocks, strict=True)
+        )
+
+    channels = (task.groups, task.depth, task.width)
+    shape = (x.shape[0], height, *g.input[1:], *g.stride, *channels)
+    blank = moves.zeros(shape, x, x.dtype)
+    sums = lax.fori_loop(0, count, add_strip, (blank,) * len(blocks))
+    parts = jnp.stack([jnp.sum(a, axis=tuple(range(1 + rank))) for a in sums])
+    w = parts.reshape(1, *(len(a.blocks) for a in g), *g.stride, math.prod(channels))
+    return moves.from_cells(w)[0][tuple(slice(0, k) for k in g.kernel)]
+
+
+def _strip_height(batch: int, task: Task) -> int:
+    """Rows of the first axis that hold about STRIP numbers of y."""
+    g = task.geometry
+    channels = task.groups * task.depth * task.width
+    row = math.prod(g.input[1:]) * math.prod(g.stride) * channels
+    if isinstance(batch, int):
+        row *= max(batch, 1)
+    return min(max(STRIP // row, 1), g.input[0])
+
+
+def _laid_for_strips(
+    x: jax.Array, y: jax.Array, missing: int, task: Task
+) -> tuple[jax.Array, jax.Array]:
+    """x with ``missing`` zero rows more and room for stamps; y in cells, as many rows more."""
+    g, rank = task.geometry, len(task.geometry)
+    others = [(0, 0)] * (rank - 1)
+    x = _by_group(moves.pad_space(x, [(0, missing), *others]), task)
+    x = x.reshape(*x.shape[: 1 + rank], *(1,) * rank, *x.shape[1 + rank :], 1)
+    y = moves.pad_space(moves.uncrop(y, g), [(0, missing * g.stride[0]), *others])
+    return x, _by_group(moves.to_cells(y, g.stride), task)[..., None, :]
+
+
+def _strip_under(
+    cells: jax.Array, block: tuple[Block, ...], row: jax.Array, height: int, g: Geometry
+) -> jax.Array:
+    """The cells that a block of taps covers as the stamp moves over one strip."""
+    strip = lax.dynamic_slice_in_dim(cells, row + block[0].shift, height, 1)
+    pairs = zip(g.axes[1:], block[1:], strict=True)
+    others = (slice(b.shift, b.shift + a.input) for a, b in pairs)
+    return strip[(slice(None), slice(None), *others)]

@@ -10,10 +10,12 @@ compiler knows best.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 
-from jtconv.methods import convolution
+from jtconv.methods import convolution, moves
 from jtconv.methods.task import Cost, Task
 
 
@@ -35,7 +37,9 @@ def cost(task: Task) -> Cost:
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
-    y = jax.ShapeDtypeStruct((x.shape[0], *task.geometry.output, task.out_channels), x.dtype)
+    x, w, task = _wide(x, w, task)
+    shape = (x.shape[0], *task.geometry.output, task.out_channels)
+    y = moves.zeros(shape, x, x.dtype)
     return jax.linear_transpose(lambda y: convolution.strided(y, w, task), y)(x)[0]
 
 
@@ -46,5 +50,14 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
-    w = jax.ShapeDtypeStruct((*task.geometry.kernel, task.depth, task.out_channels), x.dtype)
+    x, y, task = _wide(x, y, task)
+    w = moves.zeros((*task.geometry.kernel, task.depth, task.out_channels), x, x.dtype)
     return jax.linear_transpose(lambda w: convolution.strided(y, w, task), w)(x)[0]
+
+
+def _wide(a: jax.Array, b: jax.Array, task: Task) -> tuple[jax.Array, jax.Array, Task]:
+    """The operands in the dtype of the result where that is wider: a transpose keeps dtypes."""
+    if not task.is_half or task.result_dtype == task.dtype:
+        return a, b, task
+    wide = task.accumulator
+    return a.astype(wide), b.astype(wide), replace(task, dtype=wide)
