@@ -83,7 +83,7 @@ KEYWORDS = [
     wrong(ValueError, "dimension_numbers[0]", "'NHHC'", "once",
           dimension_numbers=("NHHC", "HWIO", "NHWC")),
     wrong(ValueError, "dimension_numbers[1]", "'HHIO'", dimension_numbers=("NHWC", "HHIO", "NHWC")),
-    wrong(ValueError, "dimension_numbers[0]", "2 spatial", "'NWC'",
+    wrong(ValueError, "dimension_numbers[1]", "2 spatial", "'WIO'",
           dimension_numbers=("NWC", "WIO", "NWC")),
     wrong(ValueError, "dimension_numbers[2]", "'NHWO'", dimension_numbers=("NHWC", "HWIO", "NHWO")),
     wrong(ValueError, "dimension_numbers[", "got 'HWNC'",

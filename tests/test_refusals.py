@@ -29,8 +29,7 @@ class Hard(NamedTuple):
 
 HARD = (
     Hard("integers", (1, 3, 2), (2, 2, 3), 2, jnp.int8, {"vjp": "int8 has no derivative"}),
-    Hard("wide_groups", (1, 3, 32), (3, 32, 32), 2, jnp.float32, {"taps": "3072 terms"}),
-    Hard("fcn_32s", (1, 1, 1, 1), (64, 64, 1, 1), 32, jnp.float32, {"taps": "4096 terms"}),
+    Hard("fcn_32s", (1, 1, 1, 1), (64, 64, 1, 1), 32, jnp.float32, {"taps": "4096 taps"}),
     Hard("phases", (1, 1, 1, 2), (10, 10, 2, 2), 9, jnp.float32, {"phases": "81 convolutions"}),
     Hard("stride_of_one", (1, 2, 2, 1), (12, 12, 1, 1), 1, jnp.float32, {"gemm": "144 terms"}),
     Hard("long", (1, 30000, 1), (2, 1, 1), 1, jnp.float32, {"matrix": "GiB"}),
@@ -90,15 +89,15 @@ def test_the_first_that_can_runs(hard):
 
 
 def test_all_refusals_are_told():
-    x, w = jnp.ones((1, 3, 32), jnp.int8), jnp.ones((3, 32, 32), jnp.int8)
+    x, w = jnp.ones((1, 1, 1, 1), jnp.int8), jnp.ones((64, 64, 1, 1), jnp.int8)
     with pytest.raises(jtconv.Unsupported, match=r"'vjp' or 'taps'.*vjp: .*; taps: "):
-        jtconv.conv_transpose(x, w, method=("vjp", "taps"))
+        jtconv.conv_transpose(x, w, stride=32, method=("vjp", "taps"))
 
 
 def test_the_first_that_can_gives_the_values(rng):
-    x, w = rng.normal(size=(1, 3, 32)), rng.normal(size=(3, 32, 32))
-    got = jtconv.conv_transpose(x, w, stride=2, method=("taps", "gemm"))
-    assert_close(got, jtconv.conv_transpose(x, w, stride=2, method="dilated"))
+    x, w = rng.normal(size=(1, 2, 2, 1)), rng.normal(size=(12, 12, 1, 1))
+    got = jtconv.conv_transpose(x, w, method=("gemm", "taps"))
+    assert_close(got, jtconv.conv_transpose(x, w, method="dilated"))
 
 
 @pytest.mark.parametrize("hard", HARD, ids=lambda hard: hard.name)

