@@ -10,9 +10,11 @@ from jtconv.choose import methods
 from jtconv.matrices import conv_matrix
 from jtconv.methods import Unsupported
 from jtconv.plan import Plan, explain
+from jtconv.tuning import Tuning, tune
 
 __all__ = [
     "Plan",
+    "Tuning",
     "Unsupported",
     "conv",
     "conv_matrix",
@@ -20,4 +22,5 @@ __all__ = [
     "explain",
     "methods",
     "output_shape",
+    "tune",
 ]

@@ -224,8 +224,9 @@ def _run(
     w = asked.kernel_of_the_law(w, operands.flag("flip_kernel", flip_kernel))
     side, methods = SIDES[asked.op], parse_method(method)
     precision, result = operands.precision(precision), operands.result_dtype(x.dtype, preferred)
-    # A method that cannot do this is refused here and now, not when XLA comes to lower it.
-    choose(methods, task_of(asked, side, x.dtype, result, precision, jax.default_backend()))
+    if "auto" not in methods:
+        # A method that cannot do this is refused here and now, not when XLA comes to lower it.
+        choose(methods, task_of(asked, side, x.dtype, result, precision, jax.default_backend()))
     static = {"geometry": asked.geometry, "method": methods}
     bind = getattr(primitives, side)
     y = bind(asked.layout.enter(x), w, precision=precision, result=result, **static)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 
 from jtconv import arguments
 from jtconv.methods import METHODS, NOMINAL_BATCH, Cost, Side, Task, Unsupported
 from jtconv.request import Request
+from jtconv.rules import RULES
 
 
 @dataclass(frozen=True)
@@ -74,102 +74,27 @@ def choose(wanted: tuple[str, ...], task: Task) -> Choice:
     )
 
 
+class Advisor(Protocol):
+    """Who is asked before the static rules: a tuning, or one being recorded."""
+
+    def advise(self, task: Task) -> str | None:
+        """The method for ``task``, or None to leave it to the rules."""
+
+
+# Part of the key of jax.jit's caches: under another advisor a function is traced anew.
+ADVISOR = jax.make_user_context(None)
+
+
 def automatic(task: Task) -> Choice:
-    """The first rule that fits, and whose method can do the task."""
+    """What the advisor says, else the first rule that fits and whose method can do the task."""
+    advisor: Advisor | None = ADVISOR.value
+    advised = advisor.advise(task) if advisor else None
+    if advised is not None:
+        return Choice(advised, "measured fastest by the tuning in force")
     for rule in RULES:
-        fits = task.platform in rule.platforms and task.side in rule.sides and rule.when(task)
-        if fits and refusal(rule.method, task) is None:
+        if rule.fits(task) and refusal(rule.method, task) is None:
             return Choice(rule.method, rule.reason)
     return Choice("dilated", "no rule fits, and this can do everything")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One line of the static choice: on these platforms and sides, when this holds."""
-
-    method: str
-    when: Callable[[Task], bool]
-    reason: str
-    sides: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
-    platforms: tuple[str, ...] = ("cpu",)
-
-
-ACCELERATORS = ("cuda", "rocm", "tpu", "other")
-
-
-def _is_thin(task: Task) -> bool:
-    return task.depth * task.width <= 4
-
-
-def _stamp_bytes(task: Task) -> int:
-    cells = task.batch * math.prod(task.geometry.input) * math.prod(task.geometry.kernel)
-    return cells * task.out_channels * task.accumulator.itemsize
-
-
-def _is_streaming(task: Task) -> bool:
-    """So few channels that writing stamps (or patches) out costs more than the products."""
-    if task.depth < 8:
-        return _stamp_bytes(task) > 2**20
-    rows = task.batch * math.prod(task.geometry.input)
-    return task.depth < 32 and rows >= 1024 and _stamp_bytes(task) > 8 * 2**20
-
-
-def _is_library_convolution(task: Task) -> bool:
-    """One or two axes, one group, float32, wide, and patches too large for the cache."""
-    plain = task.groups == 1 and len(task.geometry) <= 2 and task.dtype.name == "float32"
-    return plain and task.depth >= 64 and _stamp_bytes(task) > 16 * 2**20
-
-
-def _is_library_kernel(task: Task) -> bool:
-    """What cuDNN has fast kernels for: one or two axes, one group, undilated, overlapping."""
-    overlapping = any(len(a.blocks) > 1 for a in task.geometry)
-    undilated = all(a.dilation == 1 for a in task.geometry)
-    return task.groups == 1 and len(task.geometry) <= 2 and undilated and overlapping
-
-
-# First match wins. Times are float32 medians on 2 cores, jax 0.10.2, of one side at a time;
-# `python -m bench --mode sides` measures them again.
-RULES = (
-    # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
-    Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
-    # 3 -> 3 channels, k12 s2, 427x640: dgrad 34 ms (gemm 180)
-    # 21 -> 21, k16 s8, 35x35: dgrad 3.6 ms (gemm 7.2), fprop 12 (gemm 14, dilated 24)
-    Rule(
-        "phases",
-        _is_streaming,
-        "few input channels: stamps would cost more to write than to compute",
-        sides=("dgrad", "fprop"),
-    ),
-    # 128 -> 64, k4 s2, 64x16x16: fprop 26 ms (gemm 38); 2x16384, 1-D: 13 ms (gemm 37)
-    Rule(
-        "dilated",
-        _is_library_convolution,
-        "a large strided convolution, which XLA's library does without writing patches",
-        sides=("fprop",),
-    ),
-    # 256 -> 128, k3 s2, 2x32x32: dgrad 8.4 ms (phases 17), wgrad 11; 3-D k2 s2: 1.5 ms (phases 1.4)
-    Rule("gemm", lambda task: True, "one matrix product and one pass, no zero multiplied"),
-    Rule("phases", lambda task: True, "gemm refuses, and no zero is multiplied"),
-    # Accelerators: from the compilers' sources, not from measurements of ours.
-    Rule(
-        "taps",
-        _is_thin,
-        "groups too thin for a matrix product: one fused loop (not measured here)",
-        platforms=ACCELERATORS,
-    ),
-    Rule(
-        "dilated",
-        _is_library_kernel,
-        "the form XLA hands to cuDNN; TPUs take it natively (not measured here)",
-        platforms=ACCELERATORS,
-    ),
-    Rule(
-        "gemm",
-        lambda task: True,
-        "grouped, 3-D, dilated or not overlapping: matrix products (not measured here)",
-        platforms=ACCELERATORS,
-    ),
-)
 
 
 def methods() -> tuple[str, ...]:

@@ -19,20 +19,22 @@ FLOORS = (
     {"layout"},
     {"request", "operands"},
     {"methods"},
+    {"rules"},
     {"choose"},
     {"primitives"},
-    {"matrices", "plan"},
+    {"matrices", "plan", "tuning"},
     {"api"},
-    {"nnx", "linen", "initializers", "unpool", "interop", "shard", "tune"},
+    {"nnx", "linen", "initializers", "unpool", "interop", "shard"},
     {"models", "draw"},
     {"cli"},
     {"__main__"},
 )
 # What several methods are written against; the methods themselves never meet.
-SHARED = {"task", "moves", "strips", "convolution"}
+SHARED = {"task", "products", "moves", "strips", "convolution"}
 
 PUBLIC = {
     "Plan",
+    "Tuning",
     "Unsupported",
     "conv",
     "conv_matrix",
@@ -40,6 +42,7 @@ PUBLIC = {
     "explain",
     "methods",
     "output_shape",
+    "tune",
 }
 
 

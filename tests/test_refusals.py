@@ -29,9 +29,16 @@ class Hard(NamedTuple):
 
 HARD = (
     Hard("integers", (1, 3, 2), (2, 2, 3), 2, jnp.int8, {"vjp": "int8 has no derivative"}),
-    Hard("fcn_32s", (1, 1, 1, 1), (64, 64, 1, 1), 32, jnp.float32, {"taps": "4096 taps"}),
     Hard("phases", (1, 1, 1, 2), (10, 10, 2, 2), 9, jnp.float32, {"phases": "81 convolutions"}),
     Hard("stride_of_one", (1, 2, 2, 1), (12, 12, 1, 1), 1, jnp.float32, {"gemm": "144 terms"}),
+    Hard(
+        "long_stamp",
+        (1, 2, 2, 1),
+        (17, 17, 1, 1),
+        1,
+        jnp.float32,
+        {"gemm": "289 terms", "taps": "289 terms"},
+    ),
     Hard("long", (1, 30000, 1), (2, 1, 1), 1, jnp.float32, {"matrix": "GiB"}),
 )
 REFUSED = [
@@ -79,7 +86,7 @@ def test_no_method_refuses_a_named_case(case):
 @pytest.mark.parametrize("hard", HARD, ids=lambda hard: hard.name)
 def test_the_first_that_can_runs(hard):
     """A sequence is asked in order; a refusal in it is no error unless all refuse."""
-    (refusing,) = hard.refusals
+    refusing = next(iter(hard.refusals))
     plan = jtconv.explain(*shapes(hard), stride=hard.stride, method=(refusing, "scatter"))
     assert plan.sides[0].choice.method == "scatter"
     plan = jtconv.explain(*shapes(hard), stride=hard.stride, method=["dilated", refusing])
@@ -89,9 +96,9 @@ def test_the_first_that_can_runs(hard):
 
 
 def test_all_refusals_are_told():
-    x, w = jnp.ones((1, 1, 1, 1), jnp.int8), jnp.ones((64, 64, 1, 1), jnp.int8)
+    x, w = jnp.ones((1, 2, 2, 1), jnp.int8), jnp.ones((17, 17, 1, 1), jnp.int8)
     with pytest.raises(jtconv.Unsupported, match=r"'vjp' or 'taps'.*vjp: .*; taps: "):
-        jtconv.conv_transpose(x, w, stride=32, method=("vjp", "taps"))
+        jtconv.conv_transpose(x, w, method=("vjp", "taps"))
 
 
 def test_the_first_that_can_gives_the_values(rng):

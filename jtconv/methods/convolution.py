@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jtconv.layout import adjoint_kernel
-from jtconv.methods import moves
-from jtconv.methods.task import Task
+from jtconv.methods import moves, products
+from jtconv.methods.task import Cost, Task
 
 _SPACE = "DHWT"
 
@@ -27,6 +27,15 @@ def accumulator(task: Task) -> jax.typing.DTypeLike | None:
     """What to ask XLA to sum in: its convolutions of half floats sum in float32 unasked."""
     rounds_at_once = task.is_half and task.result_dtype == task.dtype
     return None if rounds_at_once else task.accumulator
+
+
+def cost(task: Task) -> Cost:
+    """Inserted zeros are multiplied like any other number; nothing is promised to be held."""
+    waste = 1.0
+    for axis in task.geometry:
+        dense = axis.output * axis.kernel if task.side == "dgrad" else axis.multiply_adds
+        waste *= dense / max(axis.multiply_adds, 1)
+    return Cost(round(task.multiply_adds * waste), 0)
 
 
 def strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -71,7 +80,7 @@ def unit_wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     patches = moves.unfold(moves.merge_groups(y, g.groups), g)
     columns = math.prod(g.kernel) * task.width
     patches = patches.reshape(g.groups, n * math.prod(g.input), columns)
-    w = task.correlate(moves.as_rows(x, g.groups), patches)
+    w = products.correlate(moves.as_rows(x, g.groups), patches, task)
     w = w.reshape(g.groups, task.depth, *g.kernel, task.width)
     return moves.join_groups(jnp.moveaxis(w, 1, -2))
 

@@ -27,12 +27,8 @@ def refuse(task: Task) -> str | None:
 
 
 def cost(task: Task) -> Cost:
-    """Inserted zeros are multiplied like any other number; nothing is promised to be held."""
-    waste = 1.0
-    for axis in task.geometry:
-        dense = axis.output * axis.kernel if task.side == "dgrad" else axis.multiply_adds
-        waste *= dense / max(axis.multiply_adds, 1)
-    return Cost(round(task.multiply_adds * waste), 0)
+    """Inserted zeros are multiplied too."""
+    return convolution.cost(task)
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

@@ -18,12 +18,12 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jtconv.methods import moves
+from jtconv.methods import moves, products
 from jtconv.methods.strips import Strips
 from jtconv.methods.task import Cost, Task
 
 # Each block of taps is one term of the fused pass; past this many, XLA takes long to compile it.
-MOST_BLOCKS = 128
+MOST_BLOCKS = 64
 
 # Stamps of more than this are computed in strips of about that (bytes): larger arrays leave the
 # cache, and the allocator hands them out as fresh pages every time.
@@ -45,8 +45,8 @@ def refuse(task: Task) -> str | None:
 def cost(task: Task) -> Cost:
     """Every stamp is computed whole, and those of a strip are held."""
     g = task.geometry
-    stamps = task.batch * math.prod(g.input) * math.prod(g.kernel)
-    return Cost(stamps * task.depth * task.out_channels, _stamp_bytes(task) // _strips(task))
+    products = task.batch * math.prod(g.input) * math.prod(g.kernel) * task.depth
+    return Cost(products * task.out_channels, task.stamp_bytes // _strips(task))
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -70,41 +70,35 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     return _wgrad(x, y, task)
 
 
-def _stamp_bytes(task: Task) -> int:
-    g = task.geometry
-    stamps = task.batch * math.prod(g.input) * math.prod(g.kernel)
-    return stamps * task.out_channels * task.accumulator.itemsize
-
-
 def _strips(task: Task) -> int:
     """How many strips to work in: one where all stamps are small enough to hold at once."""
     rank_one = len(task.geometry) == 1
-    if task.platform != "cpu" or _stamp_bytes(task) <= MOST_BYTES * (4 if rank_one else 1):
+    if task.platform != "cpu" or task.stamp_bytes <= MOST_BYTES * (4 if rank_one else 1):
         return 1
-    return min(-(-_stamp_bytes(task) // STRIP_BYTES), task.geometry.axes[0].input)
+    return min(-(-task.stamp_bytes // STRIP_BYTES), task.geometry.axes[0].input)
 
 
 def _dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     g, rows = task.geometry, moves.as_rows(x, task.groups)
     if _is_wide(task):
-        stamps = task.einsum("gmc,gcn->gmn", rows, _matrix(w, task))
+        stamps = products.einsum("gmc,gcn->gmn", rows, _matrix(w, task), task)
     else:
-        stamps = task.einsum("gmc,gnc->gmn", rows, _matrix(w, task))
+        stamps = products.einsum("gmc,gnc->gmn", rows, _matrix(w, task), task)
     stamps = stamps.reshape(task.groups * x.shape[0], *g.input, *g.kernel, task.width)
     return moves.unmerge_groups(moves.overlap_add(stamps, g), task.groups)
 
 
 def _fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     if _is_wide(task):
-        rows = task.einsum("gmn,gcn->gmc", _patches(y, task), _matrix(w, task))
+        rows = products.einsum("gmn,gcn->gmc", _patches(y, task), _matrix(w, task), task)
     else:
-        rows = task.einsum("gmn,gnc->gmc", _patches(y, task), _matrix(w, task))
+        rows = products.einsum("gmn,gnc->gmc", _patches(y, task), _matrix(w, task), task)
     x = rows.reshape(task.groups * y.shape[0], *task.geometry.input, task.depth)
     return moves.unmerge_groups(x, task.groups)
 
 
 def _wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
-    w = task.correlate(moves.as_rows(x, task.groups), _patches(y, task))
+    w = products.correlate(moves.as_rows(x, task.groups), _patches(y, task), task)
     w = w.reshape(task.groups, task.depth, *task.geometry.kernel, task.width)
     return moves.join_groups(jnp.moveaxis(w, 1, -2))
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jtconv.geometry import Axis, Geometry
+from jtconv.methods import products
 from jtconv.methods.task import Cost, Task
 
 MOST_BYTES = 2**30
@@ -38,7 +39,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     g = task.geometry
     x = x.reshape(x.shape[0], math.prod(g.input), g.groups, task.depth)
-    y = task.einsum("nigc,gicmo->nmgo", x, toeplitz(w, g))
+    y = products.einsum("nigc,gicmo->nmgo", x, toeplitz(w, g), task)
     return y.reshape(x.shape[0], *g.output, task.out_channels)
 
 
@@ -46,7 +47,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
     g = task.geometry
     y = y.reshape(y.shape[0], math.prod(g.output), g.groups, task.width)
-    x = task.einsum("nmgo,gicmo->nigc", y, toeplitz(w, g))
+    x = products.einsum("nmgo,gicmo->nigc", y, toeplitz(w, g), task)
     return x.reshape(y.shape[0], *g.input, task.channels)
 
 
@@ -55,7 +56,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     g = task.geometry
     x = x.reshape(x.shape[0], math.prod(g.input), g.groups, task.depth)
     y = y.reshape(y.shape[0], math.prod(g.output), g.groups, task.width)
-    outer = task.einsum("nigc,nmgo->gicmo", x, y)
+    outer = products.einsum("nigc,nmgo->gicmo", x, y, task)
     cells = _tap_of(g).ravel()
     bins = jnp.moveaxis(outer, (1, 3), (0, 1)).reshape(cells.size, -1)
     taps = jax.ops.segment_sum(bins, jnp.asarray(cells), math.prod(g.kernel) + 1)[:-1]

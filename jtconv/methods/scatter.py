@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jtconv.geometry import Geometry
-from jtconv.methods import moves
+from jtconv.methods import moves, products
 from jtconv.methods.task import Cost, Task
 
 
@@ -26,9 +26,8 @@ def refuse(task: Task) -> str | None:
 def cost(task: Task) -> Cost:
     """Every stamp is computed whole, and held."""
     g = task.geometry
-    stamps = task.batch * math.prod(g.input) * math.prod(g.kernel)
-    held = stamps * task.out_channels * task.accumulator.itemsize
-    return Cost(stamps * task.depth * task.out_channels, held)
+    products = task.batch * math.prod(g.input) * math.prod(g.kernel) * task.depth
+    return Cost(products * task.out_channels, task.stamp_bytes)
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -36,7 +35,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     g = task.geometry
     x = x.reshape(*x.shape[:-1], g.groups, task.depth)
     w = w.reshape(*w.shape[:-1], g.groups, task.width)
-    stamps = task.einsum(_equation(g, "x", "w", "s"), x, w)
+    stamps = products.einsum(_equation(g, "x", "w", "s"), x, w, task)
     stamps = stamps.reshape(*stamps.shape[:-2], task.out_channels)
     canvas = jnp.zeros((x.shape[0], *g.full, task.out_channels), stamps.dtype)
     canvas = canvas.at[(slice(None), *_places(g))].add(stamps)
@@ -47,7 +46,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
     g = task.geometry
     w = w.reshape(*w.shape[:-1], g.groups, task.width)
-    x = task.einsum(_equation(g, "s", "w", "x"), _covered(y, task), w)
+    x = products.einsum(_equation(g, "s", "w", "x"), _covered(y, task), w, task)
     return x.reshape(*x.shape[:-2], task.channels)
 
 
@@ -55,7 +54,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
     g = task.geometry
     x = x.reshape(*x.shape[:-1], g.groups, task.depth)
-    w = task.einsum(_equation(g, "x", "s", "w"), x, _covered(y, task))
+    w = products.einsum(_equation(g, "x", "s", "w"), x, _covered(y, task), task)
     return w.reshape(*w.shape[:-2], task.out_channels)
 
 

@@ -20,7 +20,11 @@ from jtconv.geometry import Block, Geometry
 from jtconv.methods import moves
 from jtconv.methods.task import Cost, Task
 
-MOST_TAPS = 1024
+# Each block of taps is a term of the loop; past this many, XLA takes long to compile it.
+MOST_BLOCKS = 256
+
+# Taps one by one up to here (fprop); more are summed block by block, with less to compile.
+MOST_TAPS = 128
 
 # Sums over so few channels are written out; longer ones are left to a reduction.
 FEW = 8
@@ -31,9 +35,9 @@ STRIP = 65536
 
 def refuse(task: Task) -> str | None:
     """A loop body has its limits."""
-    taps = math.prod(task.geometry.kernel)
-    if taps > MOST_TAPS:
-        return f"its loop would have {taps} taps, more than {MOST_TAPS}"
+    blocks = math.prod(len(axis.blocks) for axis in task.geometry)
+    if blocks > MOST_BLOCKS:
+        return f"its loop would have {blocks} terms, more than {MOST_BLOCKS}"
     return None
 
 
@@ -55,7 +59,10 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
     w = _kernel_by_group(w, task)
-    parts = (_summed(part[..., None, :], w[tap], -1) for tap, part in _under_taps(y, task))
+    if math.prod(task.geometry.kernel) > MOST_TAPS:
+        parts = _sums_of_blocks(y, w, task)
+    else:
+        parts = (_summed(part[..., None, :], w[tap], -1) for tap, part in _under_taps(y, task))
     x = reduce(jnp.add, parts)
     return x.reshape(*x.shape[:-2], task.channels)
 
@@ -101,6 +108,18 @@ def _under_taps(y: jax.Array, task: Task) -> Iterator[tuple[tuple[int, ...], jax
             for a, start in zip(g, starts, strict=True)
         )
         yield tap, _by_group(canvas[(slice(None), *where)], task)
+
+
+def _sums_of_blocks(y: jax.Array, w: jax.Array, task: Task) -> Iterator[jax.Array]:
+    """For every block of taps, what it adds to each cell of ``x``."""
+    g, rank = task.geometry, len(task.geometry)
+    cells = _by_group(moves.to_cells(moves.uncrop(y, g), g.stride), task)
+    for block in itertools.product(*(a.blocks for a in g)):
+        space = (slice(b.shift, b.shift + a.input) for a, b in zip(g, block, strict=True))
+        within = (slice(b.residue, b.residue + b.count) for b in block)
+        part = cells[(slice(None), *space, *within)]
+        kernel = w[tuple(slice(b.tap, b.tap + b.count) for b in block)]
+        yield jnp.sum(part[..., None, :] * kernel, axis=(*range(1 + rank, 1 + 2 * rank), -1))
 
 
 def _sums(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:

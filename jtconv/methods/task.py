@@ -6,16 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from jtconv.geometry import Geometry
 
 Side = Literal["dgrad", "fprop", "wgrad"]
 
-PLAIN = ("mc,cn->mn", "mn,nc->mc")  # products whose operands lie as a convolution wants them
 NOMINAL_BATCH = 8  # stands for a symbolic batch when costs are weighed
 
 
@@ -91,56 +88,12 @@ class Task:
         return math.prod(self.geometry.kernel) * self.depth * self.out_channels
 
     @property
+    def stamp_bytes(self) -> int:
+        """What all stamps take, kernel cells and output channels of every input cell."""
+        cells = self.batch * math.prod(self.geometry.input) * math.prod(self.geometry.kernel)
+        return cells * self.out_channels * self.accumulator.itemsize
+
+    @property
     def multiply_adds(self) -> int:
         """Useful products: none with an inserted zero, none cropped away."""
         return self.batch * self.geometry.multiply_adds * self.depth * self.out_channels
-
-    def einsum(self, equation: str, a: jax.Array, b: jax.Array) -> jax.Array:
-        """``jnp.einsum`` with this task's precision and accumulator.
-
-        A group letter ``g`` in front is dropped where there is one group: XLA's fast products
-        are the ones without a batch.
-        """
-        single = self.groups == 1 and equation.startswith("g")
-        if single:
-            equation, a, b = equation.replace("g", ""), a[0], b[0]
-        if single and self._is_tall(equation, a, b):
-            return self._as_convolution(a, b)[None]
-        c = jnp.einsum(
-            equation, a, b, precision=self.precision, preferred_element_type=self.accumulator
-        )
-        return c[None] if single else c
-
-    def correlate(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        """``(g, M, C)`` transposed times ``(g, M, N)``: the product of every kernel gradient.
-
-        XLA:CPU runs it in one of three ways.  Where the sum is very long and the result small,
-        both cores are busy only if the sum is cut in two.  Where ``a`` is narrow, turning it
-        round first (behind a barrier, or XLA turns it back) reaches the faster library.
-        """
-        rows, size = a.shape[1], a.shape[2] * b.shape[2]
-        known = self.platform == "cpu" and isinstance(rows, int) and self.groups == 1
-        if known and (self.is_half or (rows < 8192 and a.shape[2] <= 64)):
-            turned = lax.optimization_barrier(jnp.swapaxes(a, 1, 2))
-            return self.einsum("gcm,gmn->gcn", turned, b)
-        if known and rows >= 8192 and rows % 2 == 0 and size <= 2**15:
-            halves = (part.reshape(2, rows // 2, part.shape[2]) for part in (a, b))
-            return jnp.sum(self.einsum("hmc,hmn->hcn", *halves), axis=0, keepdims=True)
-        return self.einsum("gmc,gmn->gcn", a, b)
-
-    def _is_tall(self, equation: str, a: jax.Array, b: jax.Array) -> bool:
-        """Whether XLA:CPU multiplies this faster as a convolution: float32 and many rows."""
-        plain = self.platform == "cpu" and self.dtype.name == "float32" and equation in PLAIN
-        return plain and isinstance(a.shape[0], int) and a.shape[0] >= 4 * b.shape[1] >= 1024
-
-    def _as_convolution(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        """``a @ b`` as a convolution of width one, which Eigen's threads run, not YNNPACK's."""
-        return lax.conv_general_dilated(
-            a[None],
-            b[None],
-            (1,),
-            "VALID",
-            dimension_numbers=("NWC", "WIO", "NWC"),
-            precision=self.precision,
-            preferred_element_type=self.accumulator,
-        )[0]

@@ -1,0 +1,97 @@
+"""The static choice, as a table: each rule with the measurement that justifies it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jtconv.methods import Side, Task
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the static choice: on these platforms and sides, when this holds."""
+
+    method: str
+    when: Callable[[Task], bool]
+    reason: str
+    sides: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
+    platforms: tuple[str, ...] = ("cpu",)
+
+    def fits(self, task: Task) -> bool:
+        """Whether this rule speaks of ``task``."""
+        return task.platform in self.platforms and task.side in self.sides and self.when(task)
+
+
+ACCELERATORS = ("cuda", "rocm", "tpu", "other")
+
+
+def _is_thin(task: Task) -> bool:
+    return task.depth * task.width <= 4
+
+
+def _is_streaming(task: Task) -> bool:
+    """So few channels that writing stamps (or patches) out costs more than the products."""
+    if task.depth < 8:
+        return task.stamp_bytes > 2**20
+    rows = task.batch * math.prod(task.geometry.input)
+    return task.depth < 32 and rows >= 1024 and task.stamp_bytes > 8 * 2**20
+
+
+def _is_library_convolution(task: Task) -> bool:
+    """One or two axes, one group, float32, wide, and patches too large for the cache."""
+    plain = task.groups == 1 and len(task.geometry) <= 2 and task.dtype.name == "float32"
+    return plain and task.depth >= 64 and task.stamp_bytes > 16 * 2**20
+
+
+def _is_library_kernel(task: Task) -> bool:
+    """What cuDNN has fast kernels for: one or two axes, one group, undilated, overlapping."""
+    overlapping = any(len(a.blocks) > 1 for a in task.geometry)
+    undilated = all(a.dilation == 1 for a in task.geometry)
+    return task.groups == 1 and len(task.geometry) <= 2 and undilated and overlapping
+
+
+# First match wins. Times are float32 medians on 2 cores, jax 0.10.2, of one side at a time;
+# `python -m bench --mode sides` measures them again.
+RULES = (
+    # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
+    Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
+    # 3 -> 3 channels, k12 s2, 427x640: dgrad 34 ms (gemm 180)
+    # 21 -> 21, k16 s8, 35x35: dgrad 3.6 ms (gemm 7.2), fprop 12 (gemm 14, dilated 24)
+    Rule(
+        "phases",
+        _is_streaming,
+        "few input channels: stamps would cost more to write than to compute",
+        sides=("dgrad", "fprop"),
+    ),
+    # 128 -> 64, k4 s2, 64x16x16: fprop 26 ms (gemm 38); 2x16384, 1-D: 13 ms (gemm 37)
+    Rule(
+        "dilated",
+        _is_library_convolution,
+        "a large strided convolution, which XLA's library does without writing patches",
+        sides=("fprop",),
+    ),
+    # 256 -> 128, k3 s2, 2x32x32: dgrad 8.4 ms (phases 17), wgrad 11; 3-D k2 s2: 1.5 ms (phases 1.4)
+    Rule("gemm", lambda task: True, "one matrix product and one pass, no zero multiplied"),
+    Rule("phases", lambda task: True, "gemm refuses, and no zero is multiplied"),
+    # Accelerators: from the compilers' sources, not from measurements of ours.
+    Rule(
+        "taps",
+        _is_thin,
+        "groups too thin for a matrix product: one fused loop (not measured here)",
+        platforms=ACCELERATORS,
+    ),
+    Rule(
+        "dilated",
+        _is_library_kernel,
+        "the form XLA hands to cuDNN; TPUs take it natively (not measured here)",
+        platforms=ACCELERATORS,
+    ),
+    Rule(
+        "gemm",
+        lambda task: True,
+        "grouped, 3-D, dilated or not overlapping: matrix products (not measured here)",
+        platforms=ACCELERATORS,
+    ),
+)

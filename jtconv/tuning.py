@@ -1,0 +1,225 @@
+"""tune: the choice of methods by measurement, as a value to keep, save and enter."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.progress import track
+
+from jtconv.choose import ADVISOR, refusal
+from jtconv.methods import METHODS, Task
+
+# Seconds that the runs of one candidate may take, and how much slower than the best so far
+# its first run may be for it to run again.
+BUDGET_S = 0.2
+HOPELESS = 5.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One candidate on one task: median seconds, or why there are none."""
+
+    method: str
+    seconds: float | None
+    trouble: str | None = None
+
+
+class Tuning:
+    """Measured methods for the tasks of one device kind and JAX version.
+
+    Enter it as a context, and every ``method="auto"`` inside takes the fastest method for the
+    tasks it knows, and the static rules for all others.  Save it as JSON and load it again.
+    """
+
+    def __init__(self, rows: dict[str, tuple[Timing, ...]], device: str, version: str) -> None:
+        """``rows`` maps the key of a task to the timings of its candidates."""
+        self.rows, self.device, self.version = dict(rows), device, version
+        self._entered = ExitStack()
+
+    def advise(self, task: Task) -> str | None:
+        """The method measured fastest for ``task``; None where it was not measured."""
+        timed = [t for t in self.rows.get(key(task), ()) if t.seconds is not None]
+        return min(timed, key=lambda t: t.seconds or 0.0).method if timed else None
+
+    def __enter__(self) -> Tuning:
+        self._entered.enter_context(ADVISOR(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._entered.close()
+
+    def dumps(self) -> str:
+        """As JSON."""
+        rows = {name: [asdict(t) for t in timings] for name, timings in self.rows.items()}
+        head = {"jtconv_tuning": 1, "device": self.device, "jax": self.version}
+        return json.dumps({**head, "rows": rows}, indent=1)
+
+    @classmethod
+    def loads(cls, text: str) -> Tuning:
+        """From JSON; a tuning of another device or JAX version is refused."""
+        try:
+            stored = json.loads(text)
+            rows = {n: tuple(Timing(**t) for t in row) for n, row in stored["rows"].items()}
+            found = stored["device"], stored["jax"]
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"text is not a tuning saved by jtconv.tune: {error!r}.") from None
+        here = _device(), jax.__version__
+        if found != here:
+            raise ValueError(
+                f"this tuning was measured on {found[0]} with jax {found[1]}; here is {here[0]} "
+                f"with jax {here[1]}. Times do not carry over: measure again with jtconv.tune."
+            )
+        return cls(rows, *found)
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON to ``path``."""
+        Path(path).write_text(self.dumps() + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Tuning:
+        """Read what :meth:`save` wrote."""
+        return cls.loads(Path(path).read_text())
+
+    def __str__(self) -> str:
+        lines = [f"tuning on {self.device}, jax {self.version}"]
+        for name, timings in self.rows.items():
+            lines.append(name)
+            for t in sorted(timings, key=lambda t: (t.seconds is None, t.seconds)):
+                spent = f"{t.seconds * 1e3:9.3f} ms" if t.seconds is not None else "        -   "
+                lines.append(f"  {t.method:8}{spent}  {t.trouble or ''}".rstrip())
+        return "\n".join(lines)
+
+
+class _Recorder(Tuning):
+    """A tuning being made: it notes every task, and measures them all on the way out."""
+
+    def __init__(self) -> None:
+        super().__init__({}, _device(), jax.__version__)
+        self._tasks: dict[str, Task] = {}
+        self._recording = True
+
+    def advise(self, task: Task) -> str | None:
+        """Note the task, and leave it to the rules while recording."""
+        if self._recording:
+            self._tasks[key(task)] = task
+        return super().advise(task)
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)
+        if self._recording and details[0] is None:
+            self.rows = _measure(self._tasks)
+        self._recording = False
+
+
+def tune(function: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Tuning:
+    """Measure which method is fastest for the convolutions a function really does.
+
+    Args:
+        function: a function of ``args`` and ``kwargs``, run once to see which transposed and
+            plain convolutions, and gradients of them, it asks "auto" for. Without a function,
+            ``with jtconv.tune() as tuning:`` watches the block instead.
+        *args, **kwargs: what ``function`` is called with.
+
+    Returns:
+        A :class:`Tuning`, measured once the function has run or the block has ended. A
+        candidate that refuses or fails is a row with its reason.
+
+    Raises:
+        TypeError: if ``function`` cannot be called.
+
+    >>> import jax.numpy as jnp
+    >>> from jtconv import conv_transpose
+    >>> tuning = tune(conv_transpose, jnp.ones((1, 4, 2)), jnp.ones((2, 2, 3)), stride=2)
+    >>> with tuning:
+    ...     y = conv_transpose(jnp.ones((1, 4, 2)), jnp.ones((2, 2, 3)), stride=2)
+    >>> tuning.loads(tuning.dumps()).rows == tuning.rows
+    True
+    """
+    recorder = _Recorder()
+    if function is None:
+        return recorder
+    if not callable(function):
+        raise TypeError(f"function must be callable, got {function!r}.")
+    with recorder:
+        jax.block_until_ready(function(*args, **kwargs))
+    return recorder
+
+
+def key(task: Task) -> str:
+    """A task as one line of text: what must be equal for a time to hold."""
+    g = task.geometry
+    axes = " ".join(f"{a.input}k{a.kernel}s{a.stride}d{a.dilation}lo{a.lo}out{a.output}" for a in g)
+    return (
+        f"{task.side} {task.platform} n{task.batch} {task.channels}-{task.out_channels} "
+        f"g{task.groups} [{axes}] {task.dtype}-{task.result_dtype} {task.precision}"
+    )
+
+
+def _device() -> str:
+    return jax.devices()[0].device_kind
+
+
+def _measure(tasks: dict[str, Task]) -> dict[str, tuple[Timing, ...]]:
+    rows = {}
+    for name, task in track(tasks.items(), "Tuning", transient=True, disable=not tasks):
+        rows[name] = tuple(_timings(task))
+    return rows
+
+
+def _timings(task: Task) -> Iterable[Timing]:
+    """Every candidate's time; one whose first run is hopeless is not run again."""
+    operands, best = _operands(task), float("inf")
+    for method in METHODS:
+        why_not = refusal(method, task)
+        if why_not is not None:
+            yield Timing(method, None, why_not)
+            continue
+        try:
+            seconds = _seconds(method, task, operands, best)
+        except Exception as error:  # a failed candidate is a row, whatever failed
+            yield Timing(method, None, f"{type(error).__name__}: {error}"[:200])
+            continue
+        best = min(best, seconds)
+        yield Timing(method, seconds)
+
+
+def _operands(task: Task) -> tuple[jax.Array, jax.Array]:
+    g, rng = task.geometry, np.random.default_rng(0)
+    shapes = {
+        "x": (task.batch, *g.input, task.channels),
+        "y": (task.batch, *g.output, task.out_channels),
+        "w": (*g.kernel, task.depth, task.out_channels),
+    }
+    names = {"dgrad": "xw", "fprop": "yw", "wgrad": "xy"}[task.side]
+    a, b = (jnp.asarray(rng.normal(size=shapes[name]) * 8, task.dtype) for name in names)
+    return a, b
+
+
+def _seconds(method: str, task: Task, operands: tuple[jax.Array, jax.Array], best: float) -> float:
+    def compute(a: jax.Array, b: jax.Array) -> jax.Array:
+        return getattr(METHODS[method], task.side)(a, b, task).astype(task.result_dtype)
+
+    run = jax.jit(compute).lower(*operands).compile()
+    times = [_once(run, operands)]
+    if times[0] > HOPELESS * best:
+        return times[0]
+    times.clear()
+    while not times or (sum(times) < BUDGET_S and len(times) < 100):
+        times.append(_once(run, operands))
+    return statistics.median(times)
+
+
+def _once(run: Callable[..., jax.Array], operands: tuple[jax.Array, jax.Array]) -> float:
+    start = time.perf_counter()
+    run(*operands).block_until_ready()
+    return time.perf_counter() - start
