@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from jtconv import operands, primitives, request
-from jtconv.choose import choose, parse_method, task_of
+from jtconv.choose import choose, parse_method, platform, task_of
 from jtconv.request import SIDES, Request
 
 PerAxis = int | Sequence[int]
@@ -197,6 +197,8 @@ def output_shape(
     operands.flag("flip_kernel", flip_kernel)
     parse_method(method)
     operands.precision(precision)
+    if preferred_element_type is not None:
+        operands.element_type(preferred_element_type)
     asked = request.of_shapes("conv_transpose", x_shape, w_shape, keywords)
     return asked.output_shape
 
@@ -226,7 +228,7 @@ def _run(
     precision, result = operands.precision(precision), operands.result_dtype(x.dtype, preferred)
     if "auto" not in methods:
         # A method that cannot do this is refused here and now, not when XLA comes to lower it.
-        choose(methods, task_of(asked, side, x.dtype, result, precision, jax.default_backend()))
+        choose(methods, task_of(asked, side, x.dtype, result, precision, platform()))
     static = {"geometry": asked.geometry, "method": methods}
     bind = getattr(primitives, side)
     y = bind(asked.layout.enter(x), w, precision=precision, result=result, **static)

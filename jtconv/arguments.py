@@ -50,11 +50,12 @@ def per_axis(name: str, value: Any, rank: int, least: int | None = None) -> tupl
     return tuple(integer(f"{name}[{axis}]", item, least) for axis, item in enumerate(items))
 
 
-def choice(name: str, value: Any, allowed: Sequence[str]) -> str:
-    """``value`` in upper case where that is one of ``allowed``; else an error with a guess."""
-    if isinstance(value, str) and value.upper() in allowed:
-        return value.upper()
-    close = difflib.get_close_matches(str(value).upper(), allowed, n=1)
+def choice(name: str, value: Any, allowed: Sequence[str], any_case: bool = False) -> str:
+    """``value`` where that is one of ``allowed`` (all upper case for ``any_case``)."""
+    word = value.upper() if any_case and isinstance(value, str) else value
+    if isinstance(word, str) and word in allowed:
+        return word
+    close = difflib.get_close_matches(str(word), allowed, n=1)
     guess = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.{guess}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,14 +27,7 @@ def parse_method(method: Any) -> tuple[str, ...]:
     names = (method,) if isinstance(method, str) else arguments.sequence(method)
     if not names:
         raise ValueError(f"method must be a name or a sequence of names, got {method!r}.")
-    for name in names:
-        if name not in (*METHODS, "auto"):
-            close = difflib.get_close_matches(str(name), METHODS, n=1)
-            guess = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(
-                f"method must be 'auto' or one of {', '.join(METHODS)}, got {name!r}.{guess}"
-            )
-    return tuple(names)
+    return tuple(arguments.choice("method", name, ("auto", *METHODS)) for name in names)
 
 
 def task_of(
@@ -46,6 +38,14 @@ def task_of(
     channels = asked.small_channels, asked.large_channels
     dtypes = jnp.dtype(dtype), jnp.dtype(result)
     return Task(side, asked.geometry, batch, *channels, *dtypes, platform, precision)
+
+
+def platform() -> str:
+    """Where computations run by default, in the words of lowerings: cpu, cuda, rocm or tpu."""
+    name = jax.default_backend()
+    if name != "gpu":
+        return name
+    return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"
 
 
 def refusal(name: str, task: Task) -> str | None:
@@ -94,7 +94,7 @@ def automatic(task: Task) -> Choice:
     for rule in RULES:
         if rule.fits(task) and refusal(rule.method, task) is None:
             return Choice(rule.method, rule.reason)
-    return Choice("dilated", "no rule fits, and this can do everything")
+    return Choice("scatter", "no rule fits, and this can do everything")
 
 
 def methods() -> tuple[str, ...]:

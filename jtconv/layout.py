@@ -1,4 +1,4 @@
-"""dimension_numbers to the canonical order and back: the only transposes in the house.
+"""dimension_numbers to the canonical order and back: the only file that knows of them.
 
 Inside, arrays are always ``x (batch, *input, C)``, ``w (*kernel, C // groups, O)`` and
 ``y (batch, *output, O)``.  A :class:`Layout` remembers how a user's arrays lie and takes
@@ -23,11 +23,6 @@ _DEFAULTS = {
     3: ("NDHWC", "DHWIO", "NDHWC"),
     4: ("NTDHWC", "TDHWIO", "NTDHWC"),
 }
-
-
-def default_dimension_numbers(rank: int) -> tuple[str, str, str]:
-    """Channels last, for ``rank`` spatial axes."""
-    return _DEFAULTS[rank]
 
 
 @dataclass(frozen=True)
@@ -148,6 +143,11 @@ def _lettered(numbers: jax.lax.ConvDimensionNumbers, rank: int) -> tuple[str, st
     space = _DEFAULTS[rank][1][:rank]
     specs = []
     for positions, letters in zip(numbers, ("NC", "OI", "NC"), strict=True):
+        if sorted(positions or ()) != list(range(rank + 2)):
+            raise ValueError(
+                f"dimension_numbers must hold three orders of the axes 0 to {rank + 1}, "
+                f"got {tuple(numbers)}."
+            )
         order = dict(zip(positions, letters + space, strict=True))
         specs.append("".join(order[axis] for axis in range(rank + 2)))
     return (specs[0], specs[1], specs[2])

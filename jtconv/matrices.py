@@ -74,11 +74,11 @@ def conv_matrix(
     kernel = asked.kernel_of_the_law(w, operands.flag("flip_kernel", flip_kernel))
     rows, columns, cells = _entries(asked)
     size = math.prod(asked.output_shape), math.prod(shape)
-    values = kernel.ravel()[cells]
+    values = kernel.astype(operands.result_dtype(w.dtype, None)).ravel()[cells]
     if operands.flag("sparse", sparse):
         indices = jnp.asarray(np.stack([rows, columns], axis=-1))
         return BCOO((values, indices), shape=size, unique_indices=True)
-    return jnp.zeros(size, w.dtype).at[rows, columns].set(values, unique_indices=True)
+    return jnp.zeros(size, values.dtype).at[rows, columns].set(values, unique_indices=True)
 
 
 def _entries(asked: Request) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -23,19 +23,21 @@ def array(name: str, value: Any) -> jax.Array:
             f"{name} must be an array (JAX or NumPy), got {type(value).__name__}: "
             f"wrap it as jnp.asarray({name})."
         )
-    dtype_of(name, value)
+    if hasattr(value, "dtype"):
+        dtype_of(name, value)
     try:
-        return jnp.asarray(value)
+        result = jnp.asarray(value)
     except (TypeError, ValueError):
         raise TypeError(
             f"{name} must be an array (JAX or NumPy), got {type(value).__name__}."
         ) from None
+    dtype_of(name, result)
+    return result
 
 
 def dtype_of(name: str, value: Any) -> str:
     """The name of an array's dtype, where it is one of :data:`DTYPES`."""
-    dtype = str(getattr(value, "dtype", "float32"))
-    dtype = dtype.removeprefix("torch.")
+    dtype = str(value.dtype).removeprefix("torch.")
     if dtype in DTYPES:
         return dtype
     if dtype == "bool":
@@ -69,10 +71,7 @@ def result_dtype(dtype: Any, preferred: Any) -> str:
     name = jnp.dtype(dtype).name
     if preferred is None:
         return "int32" if name in ("int8", "int16") else name
-    try:
-        wanted = jax.dtypes.canonicalize_dtype(jnp.dtype(preferred)).name
-    except TypeError:
-        raise TypeError(f"preferred_element_type must be a dtype, got {preferred!r}.") from None
+    wanted = element_type(preferred)
     kind = next(kind for kind in KINDS if name in kind)
     if wanted not in kind:
         raise TypeError(
@@ -82,19 +81,36 @@ def result_dtype(dtype: Any, preferred: Any) -> str:
     return wanted
 
 
+def element_type(preferred: Any) -> str:
+    """The name of a dtype a result may have."""
+    try:
+        wanted = jax.dtypes.canonicalize_dtype(jnp.dtype(preferred)).name
+    except TypeError:
+        raise TypeError(f"preferred_element_type must be a dtype, got {preferred!r}.") from None
+    if wanted not in DTYPES:
+        raise TypeError(f"preferred_element_type must be one of {', '.join(DTYPES)}, got {wanted}.")
+    return wanted
+
+
 def precision(value: Any) -> Any:
-    """``precision`` in a form that can be hashed: None, a ``lax.Precision`` or two of them."""
+    """``precision`` as None or one ``lax.Precision``, the finer where two are given."""
     if value is None:
         return None
     if isinstance(value, tuple | list) and len(value) == 2:
-        return precision(value[0]), precision(value[1])
+        # The sides of the law swap their operands, so the finer of the two is used for both.
+        halves = [_one_precision(half or lax.Precision.DEFAULT, value) for half in value]
+        return max(halves, key=lambda half: list(lax.Precision).index(half))
+    return _one_precision(value, value)
+
+
+def _one_precision(value: Any, given: Any) -> lax.Precision:
     try:
         return lax.Precision(value)
     except (ValueError, TypeError):
         names = ", ".join(repr(p.name.lower()) for p in lax.Precision)
         raise ValueError(
             f"precision must be None, a jax.lax.Precision, one of {names}, or a pair of these, "
-            f"got {value!r}."
+            f"got {given!r}."
         ) from None
 
 

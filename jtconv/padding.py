@@ -108,14 +108,20 @@ def of_convolution(name: str, size: int, effective: int, stride: int) -> Crops:
 def parse(padding: Any, rank: int) -> str | tuple[Crops, ...]:
     """What a user wrote for ``padding``: a name, or a ``(lo, hi)`` pair per axis."""
     if isinstance(padding, str):
-        return arguments.choice("padding", padding, tuple(NAMES))
+        return arguments.choice("padding", padding, tuple(NAMES), any_case=True)
     items = arguments.sequence(padding)
-    if items is None or all(arguments.sequence(item) is None for item in items):
-        hint = f" For (lo, hi) of one axis write ({padding!r},)." if rank == 1 else ""
-        try:
-            return tuple((p, p) for p in arguments.per_axis("padding", padding, rank))
-        except ValueError as error:
-            raise ValueError(str(error) + hint) from None
+    if items is None:
+        if padding is None or not hasattr(padding, "__index__"):
+            raise TypeError(
+                f"padding must be an int, one int or (lo, hi) pair per spatial axis, or one of "
+                f"{', '.join(NAMES)}; got {padding!r}."
+            )
+        items = [padding] * rank
+    if rank == 1 and len(items) == 2 and not any(map(arguments.sequence, items)):
+        raise ValueError(
+            f"padding must have one entry for one spatial axis, got 2: for a (lo, hi) pair "
+            f"write ({padding!r},)."
+        )
     if len(items) != rank:
         raise ValueError(
             f"padding must have one int or (lo, hi) pair per spatial axis, {rank} in all, "
@@ -125,5 +131,7 @@ def parse(padding: Any, rank: int) -> str | tuple[Crops, ...]:
 
 
 def _pair(name: str, item: Any) -> Crops:
-    lo, hi = arguments.per_axis(name, item, 2) if arguments.sequence(item) else (item, item)
-    return arguments.integer(name, lo), arguments.integer(name, hi)
+    if arguments.sequence(item) is None:
+        item = (item, item)
+    lo, hi = arguments.per_axis(name, item, 2)
+    return lo, hi

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jtconv import operands, request
-from jtconv.choose import Choice, choose, cost, parse_method, refusal, task_of
+from jtconv.choose import Choice, choose, cost, parse_method, platform, refusal, task_of
 from jtconv.methods import METHODS, Cost, Side, Task
 from jtconv.request import Op, Request
 
@@ -86,12 +87,13 @@ def explain(x: Any, w: Any, *, op: Op = "conv_transpose", **keywords: Any) -> Pl
                 f"{name} must be an array or a jax.ShapeDtypeStruct, got {type(value).__name__}."
             )
         operands.dtype_of(name, value)
+    x, w = _canonical(x), _canonical(w)
     operands.check_same_dtype(x, "w", w)
     wanted = parse_method(keywords.pop("method", "auto"))
     precision = operands.precision(keywords.pop("precision", None))
     result = operands.result_dtype(x.dtype, keywords.pop("preferred_element_type", None))
     operands.flag("flip_kernel", keywords.pop("flip_kernel", False))
-    asked = request.of_shapes(op, x.shape, w.shape, keywords)
+    asked = request.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
     task = _task(asked, _SIDES[op][0], x.dtype, precision, result)
     return Plan(
         asked,
@@ -104,8 +106,13 @@ def explain(x: Any, w: Any, *, op: Op = "conv_transpose", **keywords: Any) -> Pl
     )
 
 
+def _canonical(a: Any) -> jax.ShapeDtypeStruct:
+    """The shape, and the dtype the array would have in JAX (float32 for float64 without x64)."""
+    return jax.ShapeDtypeStruct(a.shape, jax.dtypes.canonicalize_dtype(a.dtype))
+
+
 def _task(asked: Request, side: Side, dtype: Any, precision: Any, result: str) -> Task:
-    return task_of(asked, side, dtype, result, precision, jax.default_backend())
+    return task_of(asked, side, dtype, result, precision, platform())
 
 
 def _receptive_field(asked: Request) -> tuple[int, ...]:
@@ -119,9 +126,10 @@ def _receptive_field(asked: Request) -> tuple[int, ...]:
 def _side_plan(asked: Request, number: int, wanted: tuple[str, ...], forward: Task) -> SidePlan:
     """The plan of the operation itself (0) or of one of its gradients (1, 2)."""
     side = _SIDES[asked.op][number]
-    task = replace(
-        forward, side=side, result_dtype=forward.dtype if number else forward.result_dtype
-    )
+    task = replace(forward, side=side)
+    if number:  # a cotangent has the dtype of the result, its gradient that of the operand
+        common = jnp.promote_types(forward.dtype, forward.result_dtype)
+        task = replace(task, dtype=common, result_dtype=forward.dtype)
     rows = []
     for name in METHODS:
         why_not = refusal(name, task)

@@ -182,6 +182,18 @@ def _unfold(a: jax.Array, role: str, into: str, groups: int, size: int) -> jax.A
     return a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1])
 
 
+def _one_by_one(bind: Any, operands: Any, dims: Any, **params: Any) -> jax.Array:
+    """Over an empty or symbolic axis, where no index could be folded into."""
+    mapped = [jnp.moveaxis(a, d, 0) for a, d in zip(operands, dims, strict=True) if d is not None]
+
+    def one(slices: list[jax.Array]) -> jax.Array:
+        rest = iter(slices)
+        pair = (a if d is None else next(rest) for a, d in zip(operands, dims, strict=True))
+        return bind(*pair, **params)
+
+    return lax.map(one, mapped)
+
+
 def _batch(bind: Any, roles: str, operands: Any, dims: Any, *, geometry: Geometry, **params: Any):
     """Batching rule; ``roles`` names the operands and then the result, ``"xwy"`` say."""
     mapped = [role for role, dim in zip(roles[:2], dims, strict=True) if dim is not None]
@@ -192,6 +204,8 @@ def _batch(bind: Any, roles: str, operands: Any, dims: Any, *, geometry: Geometr
             size, a = a.shape[dim], jnp.moveaxis(a, dim, 0)
             a = _fold(a, role, into, geometry.groups)
         folded.append(a)
+    if size == 0 or (into != "N" and not isinstance(size, int)):
+        return _one_by_one(bind, operands, dims, geometry=geometry, **params), 0
     groups = geometry.groups * (size if into == "groups" else 1)
     result = bind(*folded, geometry=Geometry(geometry.axes, groups), **params)
     return _unfold(result, roles[2], into, geometry.groups, size), 0

@@ -1,6 +1,6 @@
 """From a user's shapes and keywords to a layout and a geometry, or a clear error.
 
-Nothing here looks at an array: the same road serves calls, ``output_shape`` and ``explain``.
+Only shapes are looked at: the same road serves calls, ``output_shape`` and ``explain``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.export import is_symbolic_dim
 
 from jtconv import arguments, layout, padding
 from jtconv.geometry import Axis, Geometry
@@ -94,17 +95,31 @@ def parse(
     return Request(op, lay, geometry, batch, in_channels, out_channels, adjoint)
 
 
-def of_shapes(op: Op, x_shape: Any, w_shape: Any, keywords: dict[str, Any]) -> Request:
+def of_shapes(
+    op: Op,
+    x_shape: Any,
+    w_shape: Any,
+    keywords: dict[str, Any],
+    names: tuple[str, str] = ("x_shape", "w_shape"),
+) -> Request:
     """:func:`parse` for shapes and keywords that a user wrote out."""
     known = _KEYWORDS if op == "conv_transpose" else _KEYWORDS - _TRANSPOSED_ONLY
     for name in keywords:
         if name not in known:
             raise TypeError(f"{op} has no argument {name!r}; it has {', '.join(sorted(known))}.")
-    x_shape, w_shape = (
-        arguments.shape(name, shape, least=0)
-        for name, shape in (("x_shape", x_shape), ("w_shape", w_shape))
+    shapes = (_shape(name, s) for name, s in zip(names, (x_shape, w_shape), strict=True))
+    return parse(op, *shapes, **keywords)
+
+
+def _shape(name: str, shape: Any) -> Shape:
+    """A shape that a user wrote; what is symbolic in it stays so."""
+    items = arguments.sequence(shape)
+    if items is None:
+        raise TypeError(f"{name} must be a tuple of ints, got {shape!r}.")
+    return tuple(
+        size if is_symbolic_dim(size) else arguments.integer(f"{name}[{axis}]", size, least=0)
+        for axis, size in enumerate(items)
     )
-    return parse(op, x_shape, w_shape, **keywords)
 
 
 _TRANSPOSED_ONLY = {"output_padding", "output_size"}
@@ -130,8 +145,9 @@ def _channels(lay: Layout, channels: int, w_in: int, w_out: int, groups: int) ->
     A kernel whose O comes before its I may be the very array of the adjoint operation,
     (O // groups, C_in) where ours is (O, C_in // groups).  The sizes tell which.
     """
-    if not isinstance(channels, int):
-        raise TypeError(f"x: the channel axis has the symbolic size {channels}; give a number.")
+    for where, size in (("x", channels), ("w", w_in), ("w", w_out)):
+        if not isinstance(size, int):
+            raise TypeError(f"{where}: a channel axis has the symbolic size {size}; give a number.")
     if channels < 1 or w_out < 1:
         raise ValueError(f"channels must be >= 1, got {channels} in x and {w_out} out of w.")
     if channels % groups:

@@ -45,6 +45,12 @@ def _is_library_convolution(task: Task) -> bool:
     return plain and task.depth >= 64 and task.stamp_bytes > 16 * 2**20
 
 
+def _inserts_no_zeros(task: Task) -> bool:
+    """Whether XLA's convolution would multiply useful numbers only."""
+    unit = all(a.stride == 1 for a in task.geometry)
+    return task.side == "fprop" or (task.side == "dgrad" and unit)
+
+
 def _is_library_kernel(task: Task) -> bool:
     """What cuDNN has fast kernels for: one or two axes, one group, undilated, overlapping."""
     overlapping = any(len(a.blocks) > 1 for a in task.geometry)
@@ -53,7 +59,7 @@ def _is_library_kernel(task: Task) -> bool:
 
 
 # First match wins. Times are float32 medians on 2 cores, jax 0.10.2, of one side at a time;
-# `python -m bench --mode sides` measures them again.
+# `python -m bench --sides` measures such cases again.
 RULES = (
     # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
     Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
@@ -74,7 +80,9 @@ RULES = (
     ),
     # 256 -> 128, k3 s2, 2x32x32: dgrad 8.4 ms (phases 17), wgrad 11; 3-D k2 s2: 1.5 ms (phases 1.4)
     Rule("gemm", lambda task: True, "one matrix product and one pass, no zero multiplied"),
+    # What follows is for kernels of very many taps, where the others would compile for long.
     Rule("phases", lambda task: True, "gemm refuses, and no zero is multiplied"),
+    Rule("dilated", _inserts_no_zeros, "a plain convolution; the others refuse"),
     # Accelerators: from the compilers' sources, not from measurements of ours.
     Rule(
         "taps",

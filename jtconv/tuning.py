@@ -6,7 +6,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.progress import track
 
 from jtconv.choose import ADVISOR, refusal
 from jtconv.methods import METHODS, Task
@@ -39,12 +37,19 @@ class Tuning:
 
     Enter it as a context, and every ``method="auto"`` inside takes the fastest method for the
     tasks it knows, and the static rules for all others.  Save it as JSON and load it again.
+
+    >>> import jax, jtconv
+    >>> tuning = Tuning({}, jax.devices()[0].device_kind, jax.__version__)
+    >>> with tuning:  # nothing was measured: the rules decide
+    ...     y = jtconv.conv_transpose(jax.numpy.ones((1, 4, 2)), jax.numpy.ones((2, 2, 3)))
+    >>> y.shape
+    (1, 5, 3)
     """
 
     def __init__(self, rows: dict[str, tuple[Timing, ...]], device: str, version: str) -> None:
         """``rows`` maps the key of a task to the timings of its candidates."""
         self.rows, self.device, self.version = dict(rows), device, version
-        self._entered = ExitStack()
+        self._entered: list[Any] = []
 
     def advise(self, task: Task) -> str | None:
         """The method measured fastest for ``task``; None where it was not measured."""
@@ -52,11 +57,12 @@ class Tuning:
         return min(timed, key=lambda t: t.seconds or 0.0).method if timed else None
 
     def __enter__(self) -> Tuning:
-        self._entered.enter_context(ADVISOR(self))
+        self._entered.append(ADVISOR(self))
+        self._entered[-1].__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._entered.close()
+        self._entered.pop().__exit__(None, None, None)
 
     def dumps(self) -> str:
         """As JSON."""
@@ -73,6 +79,9 @@ class Tuning:
             found = stored["device"], stored["jax"]
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"text is not a tuning saved by jtconv.tune: {error!r}.") from None
+        unknown = {t.method for row in rows.values() for t in row} - METHODS.keys()
+        if unknown:
+            raise ValueError(f"this tuning names methods unknown here: {sorted(unknown)}.")
         here = _device(), jax.__version__
         if found != here:
             raise ValueError(
@@ -170,6 +179,8 @@ def _device() -> str:
 
 
 def _measure(tasks: dict[str, Task]) -> dict[str, tuple[Timing, ...]]:
+    from rich.progress import track  # only here: no cost to those who never tune
+
     rows = {}
     for name, task in track(tasks.items(), "Tuning", transient=True, disable=not tasks):
         rows[name] = tuple(_timings(task))

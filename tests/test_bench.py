@@ -93,7 +93,7 @@ def test_reference_is_one_trilinear_form():
     np.testing.assert_allclose(np.vdot(w, expected["dw"]), value)
 
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "grouped": {},
     "channels first": {"groups": 1, "channels_first": True},
     "scan": {"groups": 1, "channels_first": True, "steps": 2},

@@ -69,7 +69,7 @@ KEYWORDS = [
     wrong(TypeError, "padding", "1.0", padding=1.0),
     wrong(TypeError, "padding", "True", padding=True),
     wrong(TypeError, "padding", "None", padding=None),
-    wrong(ValueError, "padding", "2 ints", "got 3", padding=(1, 1, 1)),
+    wrong(ValueError, "padding", "2 in all", "got 3", padding=(1, 1, 1)),
     wrong(ValueError, "padding", "pair", "2 in all", "got 1", padding=[(1, 1)]),
     wrong(ValueError, "padding", "pair", "2 in all", "got 3", padding=[(1, 1)] * 3),
     wrong(ValueError, "padding[0]", "got 3", padding=[(1, 1, 1), (0, 0)]),
@@ -317,7 +317,7 @@ def test_wrong_matrices(row):
 OF_PLANS = [
     wrong(ValueError, "op", "'conv_transpose' or 'conv'", "'convolve'", op="convolve"),
     wrong(ValueError, "op", "None", op=None),
-    wrong((ValueError, TypeError), "op", "['conv']", op=["conv"]),
+    wrong(ValueError, "op", "['conv']", op=["conv"]),
     wrong(TypeError, "x", "jax.ShapeDtypeStruct", "tuple", x=(2, 5, 6, 4)),
     wrong(TypeError, "w", "jax.ShapeDtypeStruct", "list", w=[1.0]),
     wrong(TypeError, "x", "bool", x=X > 0),
@@ -335,7 +335,7 @@ def test_wrong_plans(row):
     x, w = arguments.pop("x"), arguments.pop("w")
     with pytest.raises(row.error) as caught:
         jtconv.explain(x, w, **arguments)
-    assert_heard(caught, row._replace(error=type(caught.value)))
+    assert_heard(caught, row)
 
 
 def test_a_refusal_is_no_end_of_the_road():

@@ -30,14 +30,13 @@ class Hard(NamedTuple):
 HARD = (
     Hard("integers", (1, 3, 2), (2, 2, 3), 2, jnp.int8, {"vjp": "int8 has no derivative"}),
     Hard("phases", (1, 1, 1, 2), (10, 10, 2, 2), 9, jnp.float32, {"phases": "81 convolutions"}),
-    Hard("stride_of_one", (1, 2, 2, 1), (12, 12, 1, 1), 1, jnp.float32, {"gemm": "144 terms"}),
     Hard(
-        "long_stamp",
+        "stride_of_one",
         (1, 2, 2, 1),
-        (17, 17, 1, 1),
+        (12, 12, 1, 1),
         1,
         jnp.float32,
-        {"gemm": "289 terms", "taps": "289 terms"},
+        {"gemm": "144 terms", "taps": "144 terms"},
     ),
     Hard("long", (1, 30000, 1), (2, 1, 1), 1, jnp.float32, {"matrix": "GiB"}),
 )
@@ -103,7 +102,7 @@ def test_all_refusals_are_told():
 
 def test_the_first_that_can_gives_the_values(rng):
     x, w = rng.normal(size=(1, 2, 2, 1)), rng.normal(size=(12, 12, 1, 1))
-    got = jtconv.conv_transpose(x, w, method=("gemm", "taps"))
+    got = jtconv.conv_transpose(x, w, method=("gemm", "phases"))
     assert_close(got, jtconv.conv_transpose(x, w, method="dilated"))
 
 

@@ -79,8 +79,6 @@ def test_small_integers_are_summed_in_int32(method, case, rng):
 @every_method
 def test_half_precision_sums_in_float32(method):
     """A thousand small products on top of a large one: summed in bfloat16 they would be lost."""
-    if method == "taps":
-        pytest.skip("taps is for thin groups: see test_refusals")
     terms = 1025
     x = jnp.full((1, 1, terms), 2.0**-4, jnp.bfloat16).at[0, 0, 0].set(64.0)
     w = jnp.ones((1, terms, 2), jnp.bfloat16)
@@ -95,8 +93,33 @@ def test_preferred_element_type_is_the_dtype_of_the_result(method, asked, rng):
     x, w, _ = case.operands(rng, jnp.bfloat16)
     got = jtconv.conv_transpose(x, w, method=method, preferred_element_type=asked, **case.keywords)
     assert got.dtype == jnp.dtype(asked)
-    summed_in = "bfloat16" if asked == "bfloat16" else "float32"
-    assert_close(got, oracle.conv_transpose(x, w, case), summed_in)
+    assert_close(got, oracle.conv_transpose(x, w, case), asked)
+
+
+@pytest.mark.parametrize(
+    ("operand", "asked", "factor", "expected"),
+    [
+        ("int32", "int64", 2**20, 2**40),
+        ("int16", "int64", 2**14, 2**28 * 64),
+        ("float32", "float64", 1, 1),
+    ],
+)
+@every_method
+def test_a_wider_result_is_summed_wide(method, operand, asked, factor, expected):
+    if method == "vjp" and operand.startswith("int"):
+        pytest.skip("vjp differentiates, and integers have no derivative: see test_refusals")
+    terms = 64 if operand == "int16" else 1
+    x, w = jnp.full((1, 1, terms), factor, operand), jnp.full((1, terms, 1), factor, operand)
+    got = jtconv.conv_transpose(x, w, method=method, preferred_element_type=asked)
+    assert got.dtype == jnp.dtype(asked)
+    assert got.item() == expected
+
+
+def test_a_wider_float_keeps_what_float32_would_lose():
+    x, w = jnp.array([[[1.0, 2.0**-30]]], jnp.float32), jnp.ones((1, 2, 1), jnp.float32)
+    for method in jtconv.methods():
+        got = jtconv.conv_transpose(x, w, method=method, preferred_element_type="float64")
+        assert got.item() == 1 + 2.0**-30, method
 
 
 @every_method

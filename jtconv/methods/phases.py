@@ -24,12 +24,18 @@ from jtconv.methods.task import Cost, Task
 
 MOST_PHASES = 64
 
+# A kernel gradient unfolds its patches tap by tap: past this many XLA takes long to compile it.
+MOST_TAPS = 64
+
 
 def refuse(task: Task) -> str | None:
     """Many separate phases are many convolutions to compile."""
     phases = math.prod(task.geometry.stride)
     if not _merges(task.geometry) and phases > MOST_PHASES:
         return f"it would need {phases} convolutions, more than {MOST_PHASES}"
+    taps = math.prod(-(-a.kernel // a.stride) for a in task.geometry)
+    if task.side == "wgrad" and taps > MOST_TAPS:
+        return f"it would unfold {taps} taps of a phase, more than {MOST_TAPS}"
     return None
 
 

@@ -42,11 +42,12 @@ def correlate(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
     sum is very long and the result small, both cores are busy only if it is cut in two.
     """
     rows, size = a.shape[1], a.shape[2] * b.shape[2]
-    known = task.platform == "cpu" and isinstance(rows, int) and task.groups == 1
-    if known and (task.is_half or (rows < 8192 and a.shape[2] <= 64)):
+    known = task.platform == "cpu" and isinstance(rows, int)
+    single = task.groups == 1
+    if known and (task.is_half or (single and rows < 8192 and a.shape[2] <= 64)):
         turned = lax.optimization_barrier(jnp.swapaxes(a, 1, 2))
         return einsum("gcm,gmn->gcn", turned, b, task)
-    if known and rows >= 8192 and rows % 2 == 0 and size <= 2**15:
+    if known and single and rows >= 8192 and rows % 2 == 0 and size <= 2**15:
         first, second = (part.reshape(2, rows // 2, part.shape[2]) for part in (a, b))
         halves = einsum("hmc,hmn->hcn", first, second, task)
         return jnp.sum(halves, axis=0, keepdims=True)

@@ -7,8 +7,6 @@ first.  The other sides gather from the same places.
 
 from __future__ import annotations
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,9 +23,7 @@ def refuse(task: Task) -> str | None:
 
 def cost(task: Task) -> Cost:
     """Every stamp is computed whole, and held."""
-    g = task.geometry
-    products = task.batch * math.prod(g.input) * math.prod(g.kernel) * task.depth
-    return Cost(products * task.out_channels, task.stamp_bytes)
+    return Cost(task.stamp_bytes // task.accumulator.itemsize * task.depth, task.stamp_bytes)
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

@@ -21,7 +21,7 @@ from jtconv.methods import moves
 from jtconv.methods.task import Cost, Task
 
 # Each block of taps is a term of the loop; past this many, XLA takes long to compile it.
-MOST_BLOCKS = 256
+MOST_BLOCKS = 64
 
 # Taps one by one up to here (fprop); more are summed block by block, with less to compile.
 MOST_TAPS = 128
@@ -42,8 +42,10 @@ def refuse(task: Task) -> str | None:
 
 
 def cost(task: Task) -> Cost:
-    """Nothing is wasted and nothing held."""
-    return Cost(task.multiply_adds, 0)
+    """Nothing is wasted, and nothing held but the running sums of a kernel gradient."""
+    blocks = math.prod(len(axis.blocks) for axis in task.geometry)
+    held = blocks * STRIP * task.accumulator.itemsize if task.side == "wgrad" else 0
+    return Cost(task.multiply_adds, held)
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

@@ -63,9 +63,10 @@ class Task:
 
     @property
     def accumulator(self) -> np.dtype:
-        """The dtype sums are held in: float32 for half precisions, int32 for small integers."""
+        """The dtype sums are held in: that of the result, but float32 or int32 at least."""
         wide = {"float16": "float32", "bfloat16": "float32", "int8": "int32", "int16": "int32"}
-        return jnp.dtype(wide.get(self.dtype.name, self.dtype.name))
+        least = jnp.dtype(wide.get(self.dtype.name, self.dtype.name))
+        return self.result_dtype if self.result_dtype.itemsize > least.itemsize else least
 
     @property
     def is_half(self) -> bool:
@@ -73,19 +74,9 @@ class Task:
         return self.dtype.name in ("float16", "bfloat16")
 
     @property
-    def x_size(self) -> int:
-        """Numbers in x."""
-        return self.batch * math.prod(self.geometry.input) * self.channels
-
-    @property
     def y_size(self) -> int:
         """Numbers in y."""
         return self.batch * math.prod(self.geometry.output) * self.out_channels
-
-    @property
-    def w_size(self) -> int:
-        """Numbers in w."""
-        return math.prod(self.geometry.kernel) * self.depth * self.out_channels
 
     @property
     def stamp_bytes(self) -> int:

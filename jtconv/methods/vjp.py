@@ -53,7 +53,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
 
 def _wide(a: jax.Array, b: jax.Array, task: Task) -> tuple[jax.Array, jax.Array, Task]:
     """The operands in the dtype of the result where that is wider: a transpose keeps dtypes."""
-    if not task.is_half or task.result_dtype == task.dtype:
+    if task.result_dtype.itemsize <= task.dtype.itemsize:
         return a, b, task
     wide = task.accumulator
     return a.astype(wide), b.astype(wide), replace(task, dtype=wide)
