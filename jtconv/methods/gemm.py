@@ -30,6 +30,11 @@ MOST_BLOCKS = 64
 MOST_BYTES = 16 * 2**20
 STRIP_BYTES = 8 * 2**20
 
+# From this size on (bytes), and for no more rows than this, the kernel is multiplied tap by tap
+# as it lies.
+HEAVY_BYTES = 8 * 2**20
+FEW_ROWS = 64
+
 # Turning the kernel so that O lies innermost is a fast copy from this many channels on.
 WIDE = 64
 
@@ -78,9 +83,20 @@ def _strips(task: Task) -> int:
     return min(-(-task.stamp_bytes // STRIP_BYTES), task.geometry.axes[0].input)
 
 
+def _is_heavy(task: Task) -> bool:
+    """Whether the kernel outweighs all else: moving it would cost more than the products."""
+    rows = task.batch * math.prod(task.geometry.input)
+    heavy = task.w_size * task.dtype.itemsize >= HEAVY_BYTES
+    return heavy and rows <= FEW_ROWS and task.groups == 1 and task.platform == "cpu"
+
+
 def _dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     g, rows = task.geometry, moves.as_rows(x, task.groups)
-    if _is_wide(task):
+    if _is_heavy(task):
+        by_tap = w.reshape(-1, task.depth, task.width)
+        rows = jnp.broadcast_to(rows, (by_tap.shape[0], *rows.shape[1:]))
+        stamps = jnp.moveaxis(products.einsum("tmc,tco->tmo", rows, by_tap, task), 0, 1)
+    elif _is_wide(task):
         stamps = products.einsum("gmc,gcn->gmn", rows, _matrix(w, task), task)
     else:
         stamps = products.einsum("gmc,gnc->gmn", rows, _matrix(w, task), task)
@@ -89,7 +105,11 @@ def _dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 
 def _fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
-    if _is_wide(task):
+    if _is_heavy(task):
+        by_tap = w.reshape(-1, task.depth, task.width)
+        rows = products.einsum("tmo,tco->tmc", _patches_by_tap(y, task), by_tap, task)
+        rows = jnp.sum(rows, axis=0)
+    elif _is_wide(task):
         rows = products.einsum("gmn,gcn->gmc", _patches(y, task), _matrix(w, task), task)
     else:
         rows = products.einsum("gmn,gnc->gmc", _patches(y, task), _matrix(w, task), task)
@@ -98,6 +118,12 @@ def _fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 
 def _wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    if _is_heavy(task):
+        patches = _patches_by_tap(y, task)
+        rows = moves.as_rows(x, 1)
+        rows = jnp.broadcast_to(rows, (patches.shape[0], *rows.shape[1:]))
+        w = products.einsum("tmc,tmo->tco", rows, patches, task)
+        return w.reshape(*task.geometry.kernel, task.depth, task.width)
     w = products.correlate(moves.as_rows(x, task.groups), _patches(y, task), task)
     w = w.reshape(task.groups, task.depth, *task.geometry.kernel, task.width)
     return moves.join_groups(jnp.moveaxis(w, 1, -2))
@@ -122,3 +148,9 @@ def _patches(y: jax.Array, task: Task) -> jax.Array:
     patches = moves.unfold(merged, task.geometry)
     rows = y.shape[0] * math.prod(task.geometry.input)
     return patches.reshape(task.groups, rows, math.prod(task.geometry.kernel) * task.width)
+
+
+def _patches_by_tap(y: jax.Array, task: Task) -> jax.Array:
+    """What every stamp covers, a matrix for each tap: ``(K, N*S, O)``, one group only."""
+    patches = _patches(y, task)[0]
+    return jnp.moveaxis(patches.reshape(patches.shape[0], -1, task.width), 1, 0)

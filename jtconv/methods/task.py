@@ -79,6 +79,11 @@ class Task:
         return self.batch * math.prod(self.geometry.output) * self.out_channels
 
     @property
+    def w_size(self) -> int:
+        """Numbers in w."""
+        return math.prod(self.geometry.kernel) * self.depth * self.out_channels
+
+    @property
     def stamp_bytes(self) -> int:
         """What all stamps take, kernel cells and output channels of every input cell."""
         cells = self.batch * math.prod(self.geometry.input) * math.prod(self.geometry.kernel)

@@ -1,0 +1,87 @@
+"""The roads inside a method that only large problems take, forced upon small ones."""
+
+from __future__ import annotations
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jtconv
+from jtconv.geometry import Geometry
+from jtconv.methods import METHODS, Task, gemm, products
+from tests.compare import assert_close
+
+# road: what to change, and the method that then takes it
+ROADS = {
+    "gemm in strips": ("gemm", {"MOST_BYTES": 0, "STRIP_BYTES": 600}),
+    "gemm in strips of one row": ("gemm", {"MOST_BYTES": 0, "STRIP_BYTES": 1}),
+    "gemm, O innermost": ("gemm", {"WIDE": 1}),
+    "gemm in strips, O innermost": ("gemm", {"MOST_BYTES": 0, "STRIP_BYTES": 600, "WIDE": 1}),
+    "gemm by taps": ("gemm", {"HEAVY_BYTES": 0, "FEW_ROWS": 10**6}),
+    "taps in low strips": ("taps", {"STRIP": 1}),
+    "taps in strips": ("taps", {"STRIP": 200}),
+    "taps by blocks": ("taps", {"MOST_TAPS": 1}),
+    "taps summed by a reduction": ("taps", {"FEW": 1}),
+}
+# input, kernel, stride, dilation, crops, groups, C, O
+CASES = {
+    "k4 s2": ((7, 5), (4, 4), (2, 2), (1, 1), ((1, 1), (0, 2)), 1, 3, 2),
+    "k3 s2": ((5, 6), (3, 3), (2, 2), (1, 1), ((1, 0), (-1, 1)), 2, 4, 6),
+    "stride past kernel": ((4, 3), (2, 1), (3, 2), (1, 1), ((0, -1), (0, 0)), 1, 2, 3),
+    "dilated": ((6, 5), (3, 2), (2, 1), (2, 3), ((2, 1), (0, 1)), 2, 2, 4),
+    "1-D": ((9,), (5,), (3,), (1,), ((2, 1),), 4, 4, 4),
+    "3-D": ((4, 3, 2), (2, 3, 2), (2, 1, 2), (1, 1, 1), ((0, 0), (1, 1), (0, 0)), 1, 2, 2),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("road", ROADS)
+def test_every_road_leads_to_the_same_place(road, case, monkeypatch, rng):
+    method, changes = ROADS[road]
+    module = sys.modules[f"jtconv.methods.{method}"]
+    for name, value in changes.items():
+        monkeypatch.setattr(module, name, value)
+    *sizes, groups, c, o = CASES[case]
+    geometry = Geometry.of(*sizes, groups)
+    x, y = rng.normal(size=(2, *geometry.input, c)), rng.normal(size=(2, *geometry.output, o))
+    w = rng.normal(size=(*geometry.kernel, c // groups, o))
+    double = jnp.dtype("float64")
+    for side, operands in {"dgrad": (x, w), "fprop": (y, w), "wgrad": (x, y)}.items():
+        task = Task(side, geometry, 2, c, o, double, double)
+        pair = tuple(map(jnp.asarray, operands))
+        got = jax.jit(lambda a, b, task=task, side=side: getattr(METHODS[method], side)(a, b, task))
+        assert_close(got(*pair), getattr(METHODS["scatter"], side)(*pair, task))
+
+
+@pytest.mark.parametrize("rows", [2048, 8192, 8193])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_products_of_many_rows(rows, dtype, rng):
+    """Tall products run as convolutions, long sums in halves or turned round: all the same."""
+    geometry = Geometry.of((rows,), (1,))
+    task = Task("wgrad", geometry, 1, 8, 256, jnp.dtype(dtype), jnp.dtype("float32"))
+    a = jnp.asarray(rng.normal(size=(1, rows, 8)), dtype)
+    b = jnp.asarray(rng.normal(size=(1, 8, 256)), dtype)
+    wide = [np.asarray(m, np.float64)[0] for m in (a, b)]
+    tall = products.einsum("gmc,gcn->gmn", a, b, task)[0]
+    np.testing.assert_allclose(tall, wide[0] @ wide[1], rtol=1e-4, atol=1e-4)
+    long = products.correlate(a, tall[None].astype(dtype), task)[0]
+    expected = wide[0].T @ np.asarray(tall.astype(dtype), np.float64)
+    np.testing.assert_allclose(long, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_large_problems_take_these_roads():
+    """The thresholds are met by layers people have, so the roads above are not dead."""
+    assert gemm._strips(_task((64, 16, 16, 128), (4, 4, 128, 64))) > 1
+    assert gemm._is_heavy(_task((1, 16, 1536), (16, 1536, 768)))
+    assert not gemm._is_heavy(_task((4, 64, 512), (16, 512, 256)))
+
+
+def _task(x, w):
+    plan = jtconv.explain(
+        jax.ShapeDtypeStruct(x, jnp.float32), jax.ShapeDtypeStruct(w, jnp.float32), stride=2
+    )
+    single = jnp.dtype("float32")
+    return Task("dgrad", plan.request.geometry, x[0], x[-1], w[-1], single, single)
