@@ -68,6 +68,7 @@ def run(
     contenders, missing = options.contenders(method, peers)
     for peer in missing:
         console.print(f"{peer}: not installed, skipped.")
+    about = machine.describe() | {"skipped": missing}  # now: the tree may change meanwhile
     limits = machine.limits(questions.dtypes)
     opened = method == "all" or questions.modes[0] in options.SIDES
     rows: list[dict[str, Any]] = []
@@ -82,7 +83,6 @@ def run(
             bar.advance(task)
     limits = machine.faster(limits, machine.limits(questions.dtypes))
     asked = dataclasses.asdict(plan) | {"size": questions.size, "opened": opened}
-    about = machine.describe() | {"skipped": missing}
     return {
         "schema": report.SCHEMA,
         "machine": about,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import summary
+from bench.layers import QUICK
 from bench.summary import Row
 from bench.table import SHORT, milliseconds
 
@@ -24,11 +25,12 @@ def rewrite(report: dict[str, Any], path: Path = README) -> None:
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """When and where, the means, then a table per dtype."""
+    """When and where, the means, then a table per dtype of the cases of the quick suite."""
     rows = report["rows"]
     parts = [_provenance(report), _means(rows)]
-    for dtype in dict.fromkeys(row["dtype"] for row in rows):
-        parts.append(_table([row for row in rows if row["dtype"] == dtype], report["limits"]))
+    telling = [row for row in rows if row["case"] in QUICK] or rows
+    for dtype in dict.fromkeys(row["dtype"] for row in telling):
+        parts.append(_table([row for row in telling if row["dtype"] == dtype], report["limits"]))
     return "\n\n".join(parts) + "\n"
 
 

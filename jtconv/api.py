@@ -58,7 +58,10 @@ def conv_transpose(
             "SAME_LOWER", "VALID", "FULL", "CAUSAL", in any letter case.
         output_padding: cells added to the end of what ``padding`` gives, in
             ``0 .. max(stride, dilation) - 1``.
-        output_size: the spatial size wanted, where several are legal; an error lists them.
+        output_size: the spatial size wanted, one int or one per axis, among those that a
+            convolution takes back to the input size; an error lists them. With "SAME",
+            "SAME_LOWER" and "CAUSAL" these are ``(n-1)*s + 1 .. n*s``; with numbers, what
+            ``padding`` gives and up to ``max(stride, dilation) - 1`` more.
         dilation: distance between neighbouring kernel cells, in output cells.
         groups: each group reads its own slice of the input channels and writes its own slice
             of the output channels.

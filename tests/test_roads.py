@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from jtconv.methods import METHODS, Task, gemm, products
 from tests.compare import assert_close
 
 # road: what to change, and the method that then takes it
-ROADS = {
+ROADS: dict[str, tuple[str, dict[str, int]]] = {
     "gemm in strips": ("gemm", {"MOST_BYTES": 0, "STRIP_BYTES": 600}),
     "gemm in strips of one row": ("gemm", {"MOST_BYTES": 0, "STRIP_BYTES": 1}),
     "gemm, O innermost": ("gemm", {"WIDE": 1}),
@@ -27,7 +28,7 @@ ROADS = {
     "taps summed by a reduction": ("taps", {"FEW": 1}),
 }
 # input, kernel, stride, dilation, crops, groups, C, O
-CASES = {
+CASES: dict[str, tuple[Any, ...]] = {
     "k4 s2": ((7, 5), (4, 4), (2, 2), (1, 1), ((1, 1), (0, 2)), 1, 3, 2),
     "k3 s2": ((5, 6), (3, 3), (2, 2), (1, 1), ((1, 0), (-1, 1)), 2, 4, 6),
     "stride past kernel": ((4, 3), (2, 1), (3, 2), (1, 1), ((0, -1), (0, 0)), 1, 2, 3),
@@ -45,11 +46,13 @@ def test_every_road_leads_to_the_same_place(road, case, monkeypatch, rng):
     for name, value in changes.items():
         monkeypatch.setattr(module, name, value)
     *sizes, groups, c, o = CASES[case]
-    geometry = Geometry.of(*sizes, groups)
+    space, kernel, stride, dilation, crops = sizes
+    geometry = Geometry.of(space, kernel, stride, dilation, crops, groups)
     x, y = rng.normal(size=(2, *geometry.input, c)), rng.normal(size=(2, *geometry.output, o))
     w = rng.normal(size=(*geometry.kernel, c // groups, o))
     double = jnp.dtype("float64")
-    for side, operands in {"dgrad": (x, w), "fprop": (y, w), "wgrad": (x, y)}.items():
+    operands_of: dict[Any, Any] = {"dgrad": (x, w), "fprop": (y, w), "wgrad": (x, y)}
+    for side, operands in operands_of.items():
         task = Task(side, geometry, 2, c, o, double, double)
         pair = tuple(map(jnp.asarray, operands))
         got = jax.jit(lambda a, b, task=task, side=side: getattr(METHODS[method], side)(a, b, task))
