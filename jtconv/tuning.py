@@ -179,10 +179,11 @@ def _device() -> str:
 
 
 def _measure(tasks: dict[str, Task]) -> dict[str, tuple[Timing, ...]]:
-    from rich.progress import track  # only here: no cost to those who never tune
+    from rich.console import Console  # only here: no cost to those who never tune
+    from rich.progress import track
 
-    rows = {}
-    for name, task in track(tasks.items(), "Tuning", transient=True, disable=not tasks):
+    rows, console = {}, Console(stderr=True)
+    for name, task in track(tasks.items(), "Tuning", console=console, transient=True):
         rows[name] = tuple(_timings(task))
     return rows
 

@@ -194,6 +194,7 @@ def test_a_wrong_answer_is_a_fault_and_a_crash_of_ours_too():
     ]
 
 
+@pytest.mark.peer("flax")
 def test_refusals_are_rows_with_their_reason():
     setting = Setting(Data(TINY, "small", "float32"), "forward")
     cells = row.measure(setting, {"flax": PEERS["flax"]}, PLAN)["cells"]
