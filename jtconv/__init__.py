@@ -12,6 +12,8 @@ from jtconv.methods import Unsupported
 from jtconv.plan import Plan, explain
 from jtconv.tuning import Tuning, tune
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Plan",
     "Tuning",

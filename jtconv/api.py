@@ -224,6 +224,11 @@ def _run(
 ) -> jax.Array:
     """The part both operations share, once the geometry is known."""
     if bias is not None:
+        if isinstance(bias, int | str | tuple):
+            raise TypeError(
+                f"bias must be an array of shape ({asked.out_channels},), got {bias!r}. If it was "
+                f"meant for the stride or the padding: these go by name, stride={bias!r}."
+            )
         bias = operands.array("bias", bias)
         operands.check_bias(bias, asked.out_channels, x)
     w = asked.kernel_of_the_law(w, operands.flag("flip_kernel", flip_kernel))

@@ -113,6 +113,8 @@ def of_shapes(
 
 def _shape(name: str, shape: Any) -> Shape:
     """A shape that a user wrote; what is symbolic in it stays so."""
+    if hasattr(shape, "shape"):
+        raise TypeError(f"{name} must be a tuple of ints, got an array: pass its .shape.")
     items = arguments.sequence(shape)
     if items is None:
         raise TypeError(f"{name} must be a tuple of ints, got {shape!r}.")

@@ -17,8 +17,8 @@ import numpy as np
 from jtconv.choose import ADVISOR, refusal
 from jtconv.methods import METHODS, Task
 
-# Seconds that the runs of one candidate may take, and how much slower than the best so far
-# its first run may be for it to run again.
+# Seconds that the runs of one candidate may take.  One whose first run alone takes that long,
+# and so many times the best so far, is not run again.
 BUDGET_S = 0.2
 HOPELESS = 5.0
 
@@ -88,7 +88,7 @@ class Tuning:
                 f"this tuning was measured on {found[0]} with jax {found[1]}; here is {here[0]} "
                 f"with jax {here[1]}. Times do not carry over: measure again with jtconv.tune."
             )
-        return cls(rows, *found)
+        return Tuning(rows, *found)
 
     def save(self, path: str | Path) -> None:
         """Write the JSON to ``path``."""
@@ -140,8 +140,9 @@ def tune(function: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) 
         *args, **kwargs: what ``function`` is called with.
 
     Returns:
-        A :class:`Tuning`, measured once the function has run or the block has ended. A
-        candidate that refuses or fails is a row with its reason.
+        A :class:`Tuning`, measured once the function has run or the block has ended. It
+        changes nothing until it is entered: ``with tuning: ...``. A candidate that refuses or
+        fails is a row with its reason.
 
     Raises:
         TypeError: if ``function`` cannot be called.
@@ -222,11 +223,11 @@ def _seconds(method: str, task: Task, operands: tuple[jax.Array, jax.Array], bes
         return getattr(METHODS[method], task.side)(a, b, task).astype(task.result_dtype)
 
     run = jax.jit(compute).lower(*operands).compile()
+    first = _once(run, operands)  # cold: threads start, pages are touched
+    if first > max(HOPELESS * best, BUDGET_S):
+        return first
     times = [_once(run, operands)]
-    if times[0] > HOPELESS * best:
-        return times[0]
-    times.clear()
-    while not times or (sum(times) < BUDGET_S and len(times) < 100):
+    while sum(times) < BUDGET_S and len(times) < 100:
         times.append(_once(run, operands))
     return statistics.median(times)
 
