@@ -28,7 +28,9 @@ ACCELERATORS = ("cuda", "rocm", "tpu", "other")
 
 
 def _is_thin(task: Task) -> bool:
-    return task.depth * task.width <= 4
+    """A channel or two a group; kernel gradients keep sums per block of taps, so few blocks."""
+    blocks = math.prod(len(axis.blocks) for axis in task.geometry)
+    return task.depth * task.width <= 4 and (task.side != "wgrad" or blocks <= 16)
 
 
 def _is_streaming(task: Task) -> bool:
@@ -62,6 +64,7 @@ def _is_library_kernel(task: Task) -> bool:
 # `python -m bench --sides` measures such cases again.
 RULES = (
     # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
+    # depthwise k7 s1, 32x32x16: fprop 0.4 ms (gemm 2.1), but wgrad 5.8 (gemm 3.4)
     Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
     # 3 -> 3 channels, k12 s2, 427x640: dgrad 34 ms (gemm 180)
     # 21 -> 21, k16 s8, 35x35: dgrad 3.6 ms (gemm 7.2), fprop 12 (gemm 14, dilated 24)
