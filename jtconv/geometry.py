@@ -202,6 +202,11 @@ class Geometry:
     full = property(lambda self: tuple(a.full for a in self.axes), doc="Uncropped, per axis.")
 
     @property
+    def block_count(self) -> int:
+        """Terms that an overlap-add of whole blocks of taps has."""
+        return math.prod(len(a.blocks) for a in self.axes)
+
+    @property
     def multiply_adds(self) -> int:
         """Useful products per example, input channel and output channel of one group."""
         return math.prod(a.multiply_adds for a in self.axes)

@@ -29,8 +29,8 @@ ACCELERATORS = ("cuda", "rocm", "tpu", "other")
 
 def _is_thin(task: Task) -> bool:
     """A channel or two a group; kernel gradients keep sums per block of taps, so few blocks."""
-    blocks = math.prod(len(axis.blocks) for axis in task.geometry)
-    return task.depth * task.width <= 4 and (task.side != "wgrad" or blocks <= 16)
+    few = task.side != "wgrad" or task.geometry.block_count <= 16
+    return few and task.depth * task.width <= 4
 
 
 def _is_streaming(task: Task) -> bool:

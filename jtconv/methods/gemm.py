@@ -9,6 +9,9 @@ No zero is ever multiplied, whatever the kernel and the stride, and no cell of t
 padded.  Where the kernel equals the stride nothing overlaps, and what is left is a product
 and a shuffle.  The other sides run the same steps backwards: unfold ``y`` into the patches
 the stamps would cover, then one product with ``w`` (fprop) or with ``x`` (wgrad).
+
+Two roads beside the plain one: in strips where the stamps are many, so that they stay in
+cache, and tap by tap where the kernel is so large that turning it would cost most of the time.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ WIDE = 64
 
 def refuse(task: Task) -> str | None:
     """Why this problem is not for gemm, if it is not."""
-    blocks = math.prod(len(axis.blocks) for axis in task.geometry)
+    blocks = task.geometry.block_count
     if blocks > MOST_BLOCKS:
         return f"its overlap-add would have {blocks} terms, more than {MOST_BLOCKS}"
     return None
@@ -50,8 +53,8 @@ def refuse(task: Task) -> str | None:
 def cost(task: Task) -> Cost:
     """Every stamp is computed whole, and those of a strip are held."""
     g = task.geometry
-    products = task.batch * math.prod(g.input) * math.prod(g.kernel) * task.depth
-    return Cost(products * task.out_channels, task.stamp_bytes // _strips(task))
+    sums = task.batch * math.prod(g.input) * math.prod(g.kernel) * task.out_channels
+    return Cost(sums * task.depth, task.stamp_bytes // _strips(task))
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

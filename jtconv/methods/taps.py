@@ -35,7 +35,7 @@ STRIP = 65536
 
 def refuse(task: Task) -> str | None:
     """A loop body has its limits."""
-    blocks = math.prod(len(axis.blocks) for axis in task.geometry)
+    blocks = task.geometry.block_count
     if blocks > MOST_BLOCKS:
         return f"its loop would have {blocks} terms, more than {MOST_BLOCKS}"
     return None
@@ -43,8 +43,9 @@ def refuse(task: Task) -> str | None:
 
 def cost(task: Task) -> Cost:
     """Nothing is wasted, and nothing held but the running sums of a kernel gradient."""
-    blocks = math.prod(len(axis.blocks) for axis in task.geometry)
-    held = blocks * STRIP * task.accumulator.itemsize if task.side == "wgrad" else 0
+    held = (
+        task.geometry.block_count * STRIP * task.accumulator.itemsize if task.side == "wgrad" else 0
+    )
     return Cost(task.multiply_adds, held)
 
 
