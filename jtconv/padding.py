@@ -12,6 +12,7 @@ effective kernel ``D = dilation*(kernel-1) + 1`` throughout.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from jtconv import arguments
@@ -82,6 +83,32 @@ def to_onnx(crops: Crops, stride: int, dilation: int = 1) -> tuple[Crops, int] |
     return ((lo, hi + output_padding), output_padding) if sayable else None
 
 
+def from_keras(name: str, output_padding: int | None, effective: int, stride: int) -> Crops:
+    """Crops of Keras's "valid" or "same" and its ``output_padding``, where None is not 0.
+
+    As its JAX backend decides: "same" with a number makes ``(n-1)*s + D%2`` and so many more.
+    """
+    if output_padding is None:
+        return from_name(name.upper(), effective, stride)
+    if name.upper() == "VALID":
+        return 0, -output_padding
+    total = effective - effective % 2 - output_padding
+    lo = max(total // 2, 0)
+    return lo, total - lo
+
+
+def to_keras(crops: Crops, effective: int, stride: int) -> tuple[str, int | None] | None:
+    """``(padding, output_padding)`` in Keras's words, or None where Keras has none.
+
+    >>> to_keras((0, 1), effective=3, stride=2), to_keras((1, 0), effective=3, stride=2)
+    (('same', None), None)
+    """
+    for said in itertools.product(("same", "valid"), (None, *range(stride))):
+        if from_keras(*said, effective, stride) == crops:
+            return said
+    return None
+
+
 def from_lax(pads: Crops, effective: int) -> Crops:
     """Crops of ``jax.lax.conv_transpose``'s integer pads, which pad the dilated input."""
     return effective - 1 - pads[0], effective - 1 - pads[1]
@@ -90,6 +117,21 @@ def from_lax(pads: Crops, effective: int) -> Crops:
 def to_lax(crops: Crops, effective: int) -> Crops:
     """The pads of the dilated input that make these crops; there always are some."""
     return from_lax(crops, effective)
+
+
+def circular(effective: int, stride: int, transposed: bool) -> tuple[Crops, Crops]:
+    """What Flax's CIRCULAR wraps around a periodic input, and then crops from the output.
+
+    One period of the output sees ``(before, behind)`` cells of the input's neighbouring periods.
+    As in SAME the stamp is centred, ``transposed`` saying which way an odd cell goes.
+
+    >>> circular(4, 2, transposed=True)
+    ((1, 1), (3, 3))
+    """
+    excess = max(effective - stride, 0)
+    lo = (excess + 1) // 2 if transposed else excess // 2
+    before, behind = (effective - 1 - lo) // stride, -(-lo // stride)
+    return (before, behind), (lo + before * stride, effective - stride - lo + behind * stride)
 
 
 def of_convolution(name: str, size: int, effective: int, stride: int) -> Crops:
