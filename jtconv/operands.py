@@ -48,12 +48,12 @@ def dtype_of(name: str, value: Any) -> str:
     )
 
 
-def check_same_dtype(x: Any, name: str, other: Any) -> None:
+def check_same_dtype(x: Any, name: str, other: Any, x_name: str = "x") -> None:
     """Mixed dtypes are an error that says how to cast, as in lax."""
     if x.dtype != other.dtype:
         raise TypeError(
-            f"{name} must have the dtype of x, {x.dtype}, got {other.dtype}: cast one of them, "
-            f"{name}.astype(x.dtype) or x.astype({name}.dtype)."
+            f"{name} must have the dtype of {x_name}, {x.dtype}, got {other.dtype}: cast one of "
+            f"them, {name}.astype({x_name}.dtype) or {x_name}.astype({name}.dtype)."
         )
 
 
