@@ -2,8 +2,11 @@
 
     y[s*i + d*t - lo] += x[i] * w[t]
 
-One law, three sides, many methods: see :func:`conv_transpose`.
+One law, three sides, many methods: see :func:`conv_transpose`. The layers and all that needs
+Flax wait in rooms of their own (``jtconv.nnx``, ``jtconv.linen``, ...), opened at first use.
 """
+
+from importlib import import_module as _import_module
 
 from jtconv.api import conv, conv_transpose, output_shape
 from jtconv.choose import methods
@@ -26,3 +29,15 @@ __all__ = [
     "output_shape",
     "tune",
 ]
+
+_ROOMS = ("linen", "nnx")
+
+
+def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})

@@ -24,6 +24,7 @@ FLOORS = (
     {"primitives"},
     {"matrices", "plan", "tuning"},
     {"api"},
+    {"layers"},
     {"nnx", "linen", "initializers", "unpool", "interop", "shard"},
     {"models", "draw"},
     {"cli"},
