@@ -153,10 +153,14 @@ class Axis:
         return max(spans)
 
     @property
+    def tap_counts(self) -> tuple[int, ...]:
+        """Taps that reach each phase: what a kernel of ones draws, away from the borders."""
+        return tuple(len(p.taps) for p in self.phases)
+
+    @property
     def overlap(self) -> tuple[int, int]:
         """Fewest and most taps over the phases: unequal numbers draw a checkerboard."""
-        counts = [len(p.taps) for p in self.phases]
-        return min(counts), max(counts)
+        return min(self.tap_counts), max(self.tap_counts)
 
 
 @dataclass(frozen=True)
@@ -210,3 +214,25 @@ class Geometry:
     def multiply_adds(self) -> int:
         """Useful products per example, input channel and output channel of one group."""
         return math.prod(a.multiply_adds for a in self.axes)
+
+    @property
+    def overlap(self) -> tuple[int, int]:
+        """Fewest and most taps that reach an output cell, over the phases of all axes."""
+        fewest, most = zip(*(a.overlap for a in self.axes), strict=True)
+        return math.prod(fewest), math.prod(most)
+
+    @property
+    def overlap_uniformity(self) -> float:
+        """Fewest taps over most: 1 where every phase has as many, less where they draw a pattern.
+
+        Below 1 even a smooth input comes out as a checkerboard until training evens it out; a
+        kernel that is a multiple of its stride avoids it. Odena, Dumoulin and Olah,
+        "Deconvolution and Checkerboard Artifacts", Distill 2016.
+
+        >>> Geometry.of(input=(8, 8), kernel=(3, 3), stride=(2, 2)).overlap_uniformity
+        0.25
+        >>> Geometry.of(input=(8, 8), kernel=(4, 4), stride=(2, 2)).overlap_uniformity
+        1.0
+        """
+        fewest, most = self.overlap
+        return fewest / most

@@ -110,6 +110,26 @@ def test_receptive_field_and_overlap(a):
     assert a.overlap == (min(map(len, seen)), max(map(len, seen)))
 
 
+@given(axes(), axes())
+def test_overlap_is_what_ones_draw(a, b):
+    """A kernel of ones on a picture of ones, where no border is near, over one period."""
+    counts = []
+    for axis in (a, b):
+        n = 2 * axis.effective_kernel + 1
+        drawn = [0] * ((n - 1) * axis.stride + axis.effective_kernel)
+        for i in range(n):
+            for t in range(axis.kernel):
+                drawn[i * axis.stride + t * axis.dilation] += 1
+        middle = len(drawn) // 2
+        counts.append(drawn[middle : middle + axis.stride])
+        assert sum(axis.tap_counts) == axis.kernel
+        assert sorted(axis.tap_counts) == sorted(counts[-1])
+    cells = [p * q for p in counts[0] for q in counts[1]]
+    g = Geometry((a, b))
+    assert g.overlap == (min(cells), max(cells))
+    assert g.overlap_uniformity == min(cells) / max(cells)
+
+
 @every_case
 def test_a_geometry_is_its_axes(case):
     g = Geometry.of(case.input, case.kernel, case.stride, case.dilation, case.crops, case.groups)
