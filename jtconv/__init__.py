@@ -30,7 +30,7 @@ __all__ = [
     "tune",
 ]
 
-_ROOMS = ("linen", "nnx")
+_ROOMS = ("interop", "linen", "nnx")
 
 
 def __getattr__(name: str) -> object:

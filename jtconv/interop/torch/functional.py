@@ -1,0 +1,151 @@
+"""torch.nn.functional.conv_transpose1d, 2d and 3d, on JAX arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike
+
+from jtconv import arguments
+from jtconv import padding as conventions
+from jtconv.interop import call
+from jtconv.padding import Crops
+
+_NAMES = call.Names("input", "weight")
+PerAxis = int | tuple[int, ...]
+
+
+def conv_transpose1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: PerAxis = 0,
+    output_padding: PerAxis = 0,
+    groups: int = 1,
+    dilation: PerAxis = 1,
+) -> jax.Array:
+    """:func:`conv_transpose2d` with one spatial axis: ``(N, C, L)`` or ``(C, L)``.
+
+    >>> import jax.numpy as jnp
+    >>> conv_transpose1d(jnp.ones((1, 2, 8)), jnp.ones((2, 3, 3)), stride=2, padding=1).shape
+    (1, 3, 15)
+    """
+    return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: PerAxis = 0,
+    output_padding: PerAxis = 0,
+    groups: int = 1,
+    dilation: PerAxis = 1,
+) -> jax.Array:
+    """``torch.nn.functional.conv_transpose2d``, argument for argument.
+
+    Args:
+        input: ``(N, C_in, H, W)``, or ``(C_in, H, W)`` for one example.
+        weight: ``(C_in, C_out // groups, kH, kW)``.
+        bias: ``(C_out,)``.
+        stride, dilation: cells between stamps, and between the cells of one; an int or one per
+            axis.
+        padding: cells cropped on both sides of the full output, >= 0.
+        output_padding: cells added behind, below stride or dilation.
+        groups: groups of channels.
+
+    Returns:
+        ``(N, C_out, H_out, W_out)``, of the dtype of ``input``.
+
+    Raises:
+        ValueError, TypeError: where torch refuses, naming torch's argument.
+
+    >>> import jax.numpy as jnp
+    >>> x, w = jnp.ones((1, 4, 5, 5)), jnp.ones((4, 3, 3, 3))
+    >>> conv_transpose2d(x, w, stride=2, padding=1, output_padding=1, groups=2).shape
+    (1, 6, 10, 10)
+    """
+    return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: PerAxis = 0,
+    output_padding: PerAxis = 0,
+    groups: int = 1,
+    dilation: PerAxis = 1,
+) -> jax.Array:
+    """:func:`conv_transpose2d` with three spatial axes: ``(N, C, D, H, W)`` or ``(C, D, H, W)``.
+
+    >>> import jax.numpy as jnp
+    >>> conv_transpose3d(jnp.ones((2, 2, 2, 2)), jnp.ones((2, 3, 2, 2, 2)), stride=2).shape
+    (3, 4, 4, 4)
+    """
+    return _transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def crops(
+    rank: int,
+    stride: PerAxis = 1,
+    padding: PerAxis = 0,
+    output_padding: PerAxis = 0,
+    dilation: PerAxis = 1,
+) -> tuple[Crops, ...]:
+    """What torch's arguments crop: ``padding`` in front, ``padding - output_padding`` behind.
+
+    >>> crops(2, stride=2, padding=1, output_padding=(0, 1))
+    ((1, 1), (1, 0))
+    """
+    columns = zip(
+        _each("stride", stride, rank, 1),
+        _each("padding", padding, rank, 0),
+        _each("output_padding", output_padding, rank, 0),
+        _each("dilation", dilation, rank, 1),
+        strict=True,
+    )
+    return tuple(_pair(axis, *column) for axis, column in enumerate(columns))
+
+
+def _pair(axis: int, stride: int, before: int, extra: int, dilation: int) -> Crops:
+    if extra >= max(stride, dilation):
+        raise ValueError(
+            f"output_padding[{axis}] must be smaller than stride or dilation, that is "
+            f"< {max(stride, dilation)}, got {extra}."
+        )
+    return conventions.from_torch(before, extra)
+
+
+def _each(name: str, value: Any, rank: int, least: int) -> tuple[int, ...]:
+    """One int for every axis: torch repeats a tuple of one, too."""
+    items = arguments.sequence(value)
+    value = items[0] if items is not None and len(items) == 1 else value
+    return arguments.per_axis(name, value, rank, least)
+
+
+def _transposed(
+    rank: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: Any,
+    dilation: Any,
+) -> jax.Array:
+    given = call.arrays(_NAMES, input, weight, bias, rank=rank, unbatched=True)
+    space = "DHW"[-rank:]
+    return call.transposed(
+        given,
+        (f"NC{space}", f"IO{space}", f"NC{space}"),
+        groups,
+        crops(rank, stride, padding, output_padding, dilation),
+        stride=_each("stride", stride, rank, 1),
+        dilation=_each("dilation", dilation, rank, 1),
+    )
