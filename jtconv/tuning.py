@@ -185,11 +185,11 @@ def _measure(tasks: dict[str, Task]) -> dict[str, tuple[Timing, ...]]:
 
     rows, console = {}, Console(stderr=True)
     for name, task in track(tasks.items(), "Tuning", console=console, transient=True):
-        rows[name] = tuple(_timings(task))
+        rows[name] = tuple(timings(task))
     return rows
 
 
-def _timings(task: Task) -> Iterable[Timing]:
+def timings(task: Task) -> Iterable[Timing]:
     """Every candidate's time; one whose first run is hopeless is not run again."""
     operands, best = _operands(task), float("inf")
     for method in METHODS:

@@ -1,0 +1,8 @@
+"""explain: what a call would do, as a value that prints as a table."""
+
+from jtconv.plan.axes import AxisPlan
+from jtconv.plan.explain import explain
+from jtconv.plan.plan import Plan
+from jtconv.plan.sides import MethodRow, SidePlan
+
+__all__ = ["AxisPlan", "MethodRow", "Plan", "SidePlan", "explain"]

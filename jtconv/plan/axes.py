@@ -1,0 +1,176 @@
+"""One spatial axis explained: its law in numbers, its sizes, and which padding gives which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jtconv import arguments, padding
+from jtconv.geometry import Axis
+from jtconv.padding import Crops
+from jtconv.request import Request, legal_sizes
+from jtconv.words.layer import Layer
+
+
+@dataclass(frozen=True)
+class AxisPlan:
+    """What happens along one axis; ``padding`` is the crops, or a convolution's zeros.
+
+    ``reachable`` are the output sizes that ``output_padding`` or ``output_size`` can give with
+    this padding; of a convolution, the input sizes that have this output.
+    """
+
+    name: str
+    axis: Axis
+    transposed: bool
+    padding: Crops
+    reachable: range
+
+    @property
+    def input(self) -> int:
+        """Cells that go in."""
+        return self.axis.input if self.transposed else self.axis.output
+
+    @property
+    def output(self) -> int:
+        """Cells that come out."""
+        return self.axis.output if self.transposed else self.axis.input
+
+    @property
+    def receptive_field(self) -> int:
+        """Input cells, at most, that one output cell spans."""
+        return self.axis.receptive_field if self.transposed else self.axis.effective_kernel
+
+    @property
+    def overlap(self) -> tuple[int, int]:
+        """Fewest and most kernel cells that an output cell away from the edges sums."""
+        return self.axis.overlap if self.transposed else (self.axis.kernel, self.axis.kernel)
+
+    @property
+    def even_kernel(self) -> int | None:
+        """The next larger kernel whose stamps overlap evenly, where there is one."""
+        for more in range(1, self.axis.stride + 1):
+            larger = replace(self.axis, kernel=self.axis.kernel + more)
+            if len(set(larger.overlap)) == 1:
+                return larger.kernel
+        return None
+
+    @property
+    def law(self) -> str:
+        """The law, its numbers put in."""
+        a = self.axis
+        place = _sum(_times(a.stride, "i"), _times(a.dilation, "t"), -a.lo)
+        return f"y[{place}] += x[i] * w[t]" if self.transposed else f"y[i] += x[{place}] * w[t]"
+
+    @property
+    def size_law(self) -> str:
+        """How the output size comes about."""
+        a, (lo, hi) = self.axis, self.padding
+        if self.transposed:
+            full = f"({a.input} - 1)*{a.stride} + {a.dilation}*({a.kernel} - 1) + 1"
+            return f"{_sum(full, -lo, -hi)} = {self.output}"
+        padded = _sum(str(self.input), lo, hi)
+        return f"({padded} - {a.dilation}*({a.kernel} - 1) - 1)//{a.stride} + 1 = {self.output}"
+
+    def paddings_for(self, size: int) -> tuple[dict[str, Any], ...]:
+        """The inverse question: what to write along this axis for an output of ``size`` cells.
+
+        Numbers as in torch first, then names, else a pair. Whatever is returned are keywords of
+        the operation.
+
+        Raises:
+            TypeError, ValueError: if ``size`` is no int >= 1.
+
+        >>> import jax.numpy as jnp, jtconv
+        >>> plan = jtconv.explain(jnp.ones((36, 1)), jnp.ones((4, 1, 1)), stride=2)
+        >>> plan.axes[0].paddings_for(71)
+        ({'padding': 2, 'output_padding': 1},)
+        """
+        size = arguments.integer("size", size, least=1)
+        found = [*(self._numbers(size)), *(self._names(size))]
+        return tuple(found) or (self._pair(size),)
+
+    def _numbers(self, size: int) -> Iterator[dict[str, Any]]:
+        a = self.axis
+        for extra in range(max(a.stride, a.dilation) if self.transposed else a.stride):
+            # torch crops 2p - op; a convolution leaves up to stride - 1 of its zeros unread
+            twice = self._total(size) + extra
+            if twice >= 0 and twice % 2 == 0:
+                only = {"output_padding": extra} if self.transposed and extra else {}
+                yield {"padding": twice // 2, **only}
+
+    def _names(self, size: int) -> Iterator[dict[str, Any]]:
+        a = self.axis
+        for name in padding.NAMES:
+            if self.transposed:
+                made = a.full - sum(padding.from_name(name, a.effective_kernel, a.stride))
+            else:
+                columns = self.input, a.effective_kernel, a.stride
+                zeros = sum(padding.of_convolution(name, *columns))
+                made = (self.input + zeros - a.effective_kernel) // a.stride + 1
+            if made == size:
+                yield {"padding": name}
+
+    def _pair(self, size: int) -> dict[str, Any]:
+        lo = self._total(size) // 2
+        return {"padding": ((lo, self._total(size) - lo),)}
+
+    def _total(self, size: int) -> int:
+        """lo + hi of an output of ``size``: crops, or the fewest zeros."""
+        a = self.axis
+        if self.transposed:
+            return a.full - size
+        return (size - 1) * a.stride + a.effective_kernel - self.input
+
+
+def axis_plans(layer: Layer, asked_padding: Any) -> tuple[AxisPlan, ...]:
+    """Every axis of a layer whose user wrote ``asked_padding``."""
+    asked, sizes = layer.request, _reachable(layer.request, asked_padding)
+    columns = zip(asked.layout.spatial, layer.axes, layer.crops, sizes, strict=True)
+    return tuple(
+        AxisPlan(name, axis, layer.transposed, pads, reachable)
+        for name, axis, pads, reachable in columns
+    )
+
+
+def _reachable(asked: Request, asked_padding: Any) -> Iterator[range]:
+    pads = padding.parse(asked_padding, len(asked.geometry))
+    for index, axis in enumerate(asked.geometry):
+        size = _of_transposed if asked.op == "conv_transpose" else _of_convolution
+        yield size(axis, pads if isinstance(pads, str) else pads[index])
+
+
+def _of_transposed(a: Axis, pads: str | Crops) -> range:
+    """Output sizes of the same padding."""
+    if isinstance(pads, str):
+        crops = padding.from_name(pads, a.effective_kernel, a.stride)
+        return legal_sizes(Axis.cropped(a.input, a.kernel, a.stride, a.dilation, *crops), pads)
+    return legal_sizes(Axis.cropped(a.input, a.kernel, a.stride, a.dilation, *pads))
+
+
+def _of_convolution(a: Axis, pads: str | Crops) -> range:
+    """Input sizes of the same output."""
+    if pads in ("SAME", "SAME_LOWER"):
+        return range((a.input - 1) * a.stride + 1, a.input * a.stride + 1)
+    if isinstance(pads, str):
+        pads = padding.of_convolution(pads, a.output, a.effective_kernel, a.stride)
+    least = a.full - sum(pads)
+    return range(max(least, 1), least + a.stride)
+
+
+def _times(factor: int, letter: str) -> str:
+    return letter if factor == 1 else f"{factor}*{letter}"
+
+
+def _sum(*terms: str | int) -> str:
+    """Terms joined by their signs; numbers that are 0 are left out."""
+    said = ""
+    for term in terms:
+        if term == 0:
+            continue
+        if isinstance(term, int):
+            said += f" {'-' if term < 0 else '+'} {abs(term)}"
+        else:
+            said += f" + {term}" if said else term
+    return said
