@@ -6,10 +6,13 @@ from jtconv.interop.torch.functional import (
     conv_transpose3d,
     crops,
 )
+from jtconv.interop.torch.modules import from_nnx, to_nnx
 
 __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
     "crops",
+    "from_nnx",
+    "to_nnx",
 ]

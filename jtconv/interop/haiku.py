@@ -1,0 +1,138 @@
+"""Parameters of haiku.ConvNDTranspose, both ways; Haiku itself is not needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jtconv import arguments
+from jtconv.interop import lax
+from jtconv.interop import layer as hub
+from jtconv.interop.layer import Layer, expect
+from jtconv.nnx import ConvTranspose
+from jtconv.padding import Crops, to_lax
+
+PerAxis = int | Sequence[int]
+
+
+def to_nnx(
+    params: Mapping[str, Any],
+    *,
+    num_spatial_dims: int,
+    output_channels: int,
+    kernel_shape: PerAxis,
+    stride: PerAxis = 1,
+    output_shape: PerAxis | None = None,
+    padding: str | Sequence[tuple[int, int]] = "SAME",
+    with_bias: bool = True,
+    data_format: str = "channels_last",
+    mask: Any = None,
+) -> ConvTranspose:
+    """Haiku's parameters of a transposed convolution as one of our layers, to the bit.
+
+    Ours is channels last: where Haiku was given "channels_first" it takes
+    ``jnp.moveaxis(x, 1, -1)`` and gives Haiku's output moved likewise.
+
+    Args:
+        params: ``{"w": ..., "b": ...}``, what Haiku keeps under the module's name.
+        num_spatial_dims, ..., mask: those that ``haiku.ConvNDTranspose`` was made with.
+
+    Raises:
+        ValueError: for a parameter whose shape is not what the rest says.
+
+    >>> import numpy as np
+    >>> words = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 4, "stride": 2}
+    >>> up = to_nnx({"w": np.ones((4, 2, 3), np.float32), "b": np.ones(2, np.float32)}, **words)
+    >>> up(np.ones((1, 5, 3), np.float32)).shape
+    (1, 10, 2)
+    """
+    size = arguments.per_axis("kernel_shape", kernel_shape, num_spatial_dims, least=1)
+    strides = arguments.per_axis("stride", stride, num_spatial_dims, least=1)
+    kernel = np.asarray(params["w"])
+    expect("w", kernel, (*size, output_channels, kernel.shape[-1]))
+    around = () if data_format.endswith(("last", "C")) else (1,) * num_spatial_dims
+    bias = None
+    if with_bias:
+        expect("b", params["b"], (output_channels, *around))
+        bias = np.asarray(params["b"]).reshape(-1)
+    if mask is not None:
+        expect("mask", mask, kernel.shape)
+    named = padding in ("SAME", "VALID") and output_shape is None
+    return hub.to_nnx(
+        Layer(
+            np.flip(kernel, range(num_spatial_dims)),
+            bias,
+            strides,
+            (1,) * num_spatial_dims,
+            padding if named else crops(size, strides, padding, output_shape),
+            (0,) * num_spatial_dims,
+            mask=None if mask is None else np.flip(np.asarray(mask), range(num_spatial_dims)),
+        )
+    )
+
+
+def from_nnx(layer: ConvTranspose) -> tuple[dict[str, jax.Array], dict[str, Any]]:
+    """One of our layers as Haiku's parameters and the keywords of ``haiku.ConvNDTranspose``.
+
+    The way back: ``to_nnx(params, **keywords)`` is the same layer.
+
+    Raises:
+        ValueError: for groups and dilation, which Haiku has not.
+    """
+    known = hub.from_nnx(layer)
+    if known.groups > 1 or set(known.dilation) != {1}:
+        raise ValueError(
+            f"layer has feature_group_count={known.groups} and "
+            f"kernel_dilation={known.dilation}: Haiku has neither, both must be 1."
+        )
+    axes = range(known.rank)
+    params = {"w": hub.on_jax("kernel", np.flip(known.kernel, axes))}
+    if known.bias is not None:
+        params["b"] = hub.on_jax("bias", known.bias)
+    pads = tuple(to_lax(pair, span) for pair, span in zip(known.crops, known.size, strict=True))
+    keywords = {
+        "num_spatial_dims": known.rank,
+        "output_channels": known.out_channels,
+        "kernel_shape": known.size,
+        "stride": known.stride,
+        "padding": known.padding if known.padding in ("SAME", "VALID") else pads,
+        "with_bias": known.bias is not None,
+        "mask": None if known.mask is None else np.flip(known.mask, axes),
+    }
+    return params, keywords
+
+
+def crops(
+    kernel_shape: Sequence[int],
+    stride: PerAxis = 1,
+    padding: str | Sequence[tuple[int, int]] = "SAME",
+    output_shape: PerAxis | None = None,
+) -> tuple[Crops, ...]:
+    """What Haiku's arguments crop from the full output.
+
+    As ``jax.lax`` has it, numbers being cells around the dilated input; with ``output_shape``,
+    which only one size of input can make, "SAME" crops half of the surplus on each side, an odd
+    cell behind, and "VALID" all of it behind.
+
+    >>> crops((4,), 2), crops((4,), 2, output_shape=7), crops((4,), 2, [(2, 2)])
+    (((1, 1),), ((1, 2),), ((1, 1),))
+    """
+    rank = len(kernel_shape)
+    strides = arguments.per_axis("stride", stride, rank, least=1)
+    if output_shape is None:
+        return lax.crops(kernel_shape, strides, padding)
+    name = arguments.choice("padding", padding, ("SAME", "VALID"))  # type: ignore[arg-type]
+    sizes = arguments.per_axis("output_shape", output_shape, rank, least=1)
+    columns = zip(kernel_shape, strides, sizes, strict=True)
+    return tuple(_sized(name, *column) for column in columns)
+
+
+def _sized(name: str, kernel: int, stride: int, size: int) -> Crops:
+    """Crops to this size from the one input that Haiku takes for it."""
+    inputs = -(-size // stride) if name == "SAME" else (size - kernel) // stride + 1
+    surplus = (inputs - 1) * stride + kernel - size
+    lo = max(surplus, 0) // 2 if name == "SAME" else 0
+    return lo, surplus - lo

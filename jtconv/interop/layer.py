@@ -1,0 +1,170 @@
+"""The layer that every framework's layers are translated through, on their way to and from nnx."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jtconv import layers, padding
+from jtconv.nnx import ConvTranspose
+from jtconv.padding import Crops
+
+PerAxis = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of transposed convolution: its numbers, and its parameters in NumPy.
+
+    ``kernel`` is ``(*kernel, C_out // groups, C_in)`` and is not turned round: the kernel of an
+    nnx layer with ``transpose_kernel``. ``padding`` is a name or crops of the full output, of
+    which ``output_padding`` takes away at the end.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray | None
+    stride: PerAxis
+    dilation: PerAxis
+    padding: str | tuple[Crops, ...]
+    output_padding: PerAxis
+    groups: int = 1
+    mask: np.ndarray | None = None  # lies as the kernel does
+    transpose_kernel: bool = True  # how nnx keeps the kernel; CIRCULAR depends on it
+
+    @property
+    def masked(self) -> np.ndarray:
+        """The kernel, for a framework without masks."""
+        return self.kernel if self.mask is None else self.kernel * self.mask
+
+    @property
+    def size(self) -> PerAxis:
+        """The kernel's spatial sizes."""
+        return self.kernel.shape[:-2]
+
+    @property
+    def rank(self) -> int:
+        """Spatial axes."""
+        return len(self.size)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the input."""
+        return self.kernel.shape[-1]
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the output."""
+        return self.kernel.shape[-2] * self.groups
+
+    @property
+    def spans(self) -> PerAxis:
+        """Cells that a stamp spans along each axis."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.size, self.dilation, strict=True))
+
+    @property
+    def crops(self) -> tuple[Crops, ...]:
+        """All that is cropped from the full output, ``output_padding`` taken away."""
+        if self.padding == "CIRCULAR":
+            raise ValueError(
+                "padding='CIRCULAR' wraps the output round, which cannot be said as crops: only "
+                "Flax and Equinox have it."
+            )
+        pairs = self.padding
+        if isinstance(pairs, str):
+            columns = zip(self.spans, self.stride, strict=True)
+            pairs = tuple(padding.from_name(self.padding, *column) for column in columns)
+        return tuple((lo, hi - op) for (lo, hi), op in zip(pairs, self.output_padding, strict=True))
+
+
+def expect(name: str, got: Any, shape: tuple[int, ...]) -> None:
+    """A parameter must have the shape that the rest of its layer says."""
+    if tuple(got.shape) != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(got.shape)}.")
+
+
+def turned(kernel: np.ndarray, groups: int) -> np.ndarray:
+    """A kernel as lax convolves with it: turned round, ``(*kernel, C_in // groups, C_out)``.
+
+    And back: this is its own inverse.
+    """
+    *size, narrow, wide = kernel.shape
+    split = np.flip(kernel, range(len(size))).reshape(*size, narrow, groups, wide // groups)
+    return split.swapaxes(-1, -3).reshape(*size, wide // groups, groups * narrow)
+
+
+def to_nnx(layer: Layer) -> ConvTranspose:
+    """The layer as one of ours."""
+    kept = layer.groups, layer.transpose_kernel
+    kernel = on_jax("kernel", _as_kept(layer.kernel, *kept))
+    mask = on_jax("mask", _as_kept(layer.mask, *kept))
+    bias = on_jax("bias", layer.bias)
+    pads: Any = layer.padding
+    if not isinstance(pads, str):
+        pads = [padding.to_lax(pair, d) for pair, d in zip(pads, layer.spans, strict=True)]
+    return ConvTranspose(
+        layer.in_channels,
+        layer.out_channels,
+        layer.size,
+        layer.stride,
+        padding=pads,
+        output_padding=layer.output_padding,
+        kernel_dilation=layer.dilation,
+        feature_group_count=layer.groups,
+        transpose_kernel=layer.transpose_kernel,
+        use_bias=bias is not None,
+        mask=mask,
+        kernel_init=lambda *_: kernel,
+        bias_init=lambda *_: bias,
+        param_dtype=kernel.dtype,
+        rngs=nnx.Rngs(0),
+    )
+
+
+def on_jax(name: str, array: np.ndarray | None) -> Any:
+    """The array in JAX, of the very same dtype."""
+    if array is None:
+        return None
+    moved = jnp.array(array)
+    if moved.dtype != array.dtype:
+        raise TypeError(
+            f"{name} is {array.dtype}, which JAX holds only in 64-bit mode: "
+            'jax.config.update("jax_enable_x64", True), or convert the layer to 32 bits first.'
+        )
+    return moved
+
+
+def from_nnx(layer: nnx.ConvTranspose) -> Layer:
+    """One of our layers, or of Flax's."""
+    if not isinstance(layer, nnx.ConvTranspose):
+        raise TypeError(
+            "layer must be a jtconv.nnx.ConvTranspose or a flax.nnx.ConvTranspose, got "
+            f"{type(layer).__name__}."
+        )
+    kernel = np.asarray(layer.kernel[...])
+    expect("kernel", kernel, layer.kernel_shape)
+    bias = None if layer.bias is None else np.asarray(layer.bias[...])
+    if bias is not None:
+        expect("bias", bias, (layer.out_features,))
+    words = layers.keywords(layer)
+    kept = words["groups"], layer.transpose_kernel
+    mask = None if layer.mask is None else np.asarray(layer.mask, kernel.dtype)
+    return Layer(
+        _as_kept(kernel, *kept),
+        bias,
+        words["stride"],
+        words["dilation"],
+        words["padding"],
+        words["output_padding"],
+        words["groups"],
+        _as_kept(mask, *kept),
+        layer.transpose_kernel,
+    )
+
+
+def _as_kept(kernel: Any, groups: int, transpose_kernel: bool) -> Any:
+    """Our kernel as nnx keeps it, and back."""
+    return kernel if kernel is None or transpose_kernel else turned(kernel, groups)

@@ -1,0 +1,67 @@
+"""The transposed convolutions of a whole ONNX model, as layers."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jtconv.interop.framework import load
+from jtconv.interop.onnx.nodes import to_nnx
+from jtconv.nnx import ConvTranspose
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class Found(NamedTuple):
+    """A node of the model and the layer it became; ``node.input[0]`` names what it reads."""
+
+    node: onnx.NodeProto
+    layer: ConvTranspose
+
+
+def layers(model: str | PathLike[str] | onnx.ModelProto) -> list[Found]:
+    """The ConvTranspose nodes of a model as layers with its weights, in the model's order.
+
+    Each layer is channels last and computes what onnxruntime computes for its node; see
+    :func:`to_nnx`.
+
+    Args:
+        model: the path of an ``.onnx`` file, or a model that ``onnx.load`` gave.
+
+    Raises:
+        ValueError: for weights that the model computes instead of holding them, and for an
+            ``output_shape`` where the size of the input is unknown, naming the node.
+        ImportError: where onnx is not installed.
+    """
+    onnx = load("onnx")
+    if not isinstance(model, onnx.ModelProto):
+        model = onnx.load(fspath(model))
+    nodes = [node for node in model.graph.node if node.op_type == "ConvTranspose"]
+    weights, sizes = _weights(model.graph), _sizes(onnx, model, nodes)
+    return [Found(node, to_nnx(node, weights, sizes.get(node.input[0]))) for node in nodes]
+
+
+def _weights(graph: Any) -> dict[str, Any]:
+    """All tensors that the model holds, under every name they go by."""
+    held = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        values = [item.t for item in node.attribute if item.name == "value"]
+        if node.op_type == "Constant" and values:
+            held[node.output[0]] = values[0]
+        elif node.op_type == "Identity" and node.input[0] in held:
+            held[node.output[0]] = held[node.input[0]]
+    return held
+
+
+def _sizes(onnx: Any, model: Any, nodes: list[Any]) -> dict[str, tuple[int, ...]]:
+    """Spatial sizes of the tensors where they are known, if any node has to know them."""
+    if not any(item.name == "output_shape" for node in nodes for item in node.attribute):
+        return {}
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    sizes = {}
+    for value in (*graph.input, *graph.value_info):
+        found = tuple(d.dim_value for d in value.type.tensor_type.shape.dim[2:])
+        if found and all(found):
+            sizes[value.name] = found
+    return sizes

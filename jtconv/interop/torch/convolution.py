@@ -1,0 +1,73 @@
+"""torch.nn.Conv1d to 3d as flax.nnx.Conv, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from jtconv import arguments, padding
+from jtconv.interop.layer import on_jax
+from jtconv.interop.torch.tensors import fill, numpy_of, weight_of
+
+
+def to_nnx(module: Any) -> nnx.Conv:
+    """torch's Conv1d to 3d as Flax's."""
+    if module.padding_mode != "zeros":
+        raise TypeError(f"module: padding_mode={module.padding_mode!r} has no counterpart here.")
+    weight = numpy_of(weight_of(module))
+    kernel = on_jax("weight", weight.transpose(*range(2, weight.ndim), 1, 0))
+    bias = on_jax("bias", None if module.bias is None else numpy_of(module.bias))
+    return nnx.Conv(
+        module.in_channels,
+        module.out_channels,
+        module.kernel_size,
+        module.stride,
+        padding=_flax_padding(module.padding),
+        kernel_dilation=module.dilation,
+        feature_group_count=module.groups,
+        use_bias=bias is not None,
+        kernel_init=lambda *_: kernel,
+        bias_init=lambda *_: bias,
+        param_dtype=kernel.dtype,
+        rngs=nnx.Rngs(0),
+    )
+
+
+def from_nnx(layer: nnx.Conv) -> Any:
+    """The way back."""
+    import torch
+
+    kernel = np.asarray(layer.kernel[...])
+    rank = kernel.ndim - 2
+    module = getattr(torch.nn, f"Conv{rank}d")(
+        layer.in_features,
+        layer.out_features,
+        kernel.shape[:rank],
+        _each(layer.strides, rank),
+        _torch_padding(layer.padding, rank),
+        _each(layer.kernel_dilation, rank),
+        layer.feature_group_count,
+        layer.bias is not None,
+    )
+    weight = kernel.transpose(-1, -2, *range(rank))
+    bias = None if layer.bias is None else np.asarray(layer.bias[...])
+    return fill(module, weight=weight, bias=bias)
+
+
+def _each(value: Any, rank: int) -> tuple[int, ...]:
+    return arguments.per_axis("strides", 1 if value is None else value, rank)
+
+
+def _flax_padding(asked: Any) -> Any:
+    return asked.upper() if isinstance(asked, str) else [(pad, pad) for pad in asked]
+
+
+def _torch_padding(asked: Any, rank: int) -> Any:
+    if asked in ("SAME", "VALID"):
+        return asked.lower()
+    pads = [] if isinstance(asked, str) else padding.parse(asked, rank)
+    if not pads or any(before != behind for before, behind in pads):
+        raise ValueError(f"padding={asked!r} of a convolution has no words in torch.")
+    return tuple(before for before, _ in pads)
