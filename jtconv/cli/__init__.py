@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jtconv.cli import demo, upsample
+from jtconv.cli import demo, explain, tune, upsample
 
 EPILOG = "See a command's own page with  jtconv COMMAND --help ."
 
@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 app.command("demo", epilog=demo.EPILOG)(demo.run)
 app.command("upsample", epilog=upsample.EPILOG)(upsample.run)
+app.command("explain", epilog=explain.EPILOG)(explain.run)
+app.command("tune", epilog=tune.EPILOG)(tune.run)
 
 
 def _show_version(wanted: bool) -> None:

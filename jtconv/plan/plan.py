@@ -37,6 +37,11 @@ class Plan:
         """Input cells one output cell spans, per axis."""
         return tuple(axis.receptive_field for axis in self.axes)
 
+    @property
+    def overlap_uniformity(self) -> float:
+        """Fewest products of an output cell over most: below 1 there is a checkerboard."""
+        return self.request.geometry.overlap_uniformity if self.axes[0].transposed else 1.0
+
     def __str__(self) -> str:
         return text.plain(self)
 
@@ -55,6 +60,7 @@ class Plan:
             "multiply_adds": self.multiply_adds,
             "dense_multiply_adds": self.dense_multiply_adds,
             "receptive_field": list(self.receptive_field),
+            "overlap_uniformity": self.overlap_uniformity,
             "axes": [_axis(axis) for axis in self.axes],
             "words": {said.framework: _said(said) for said in self.words},
             "sides": {side.role: _side(side) for side in self.sides},

@@ -80,7 +80,11 @@ def overlap(plan: Plan) -> str:
         taps = " x ".join(str(axis.overlap[0]) for axis in plan.axes)
         return f"overlap is even: away from the edges every output cell sums {taps} taps"
     said = ", ".join(f"{axis.overlap[0]} to {axis.overlap[1]} along {axis.name}" for axis in uneven)
-    return f"overlap is uneven, taps {said}: a checkerboard; {_remedy(uneven[0])}"
+    share = plan.request.geometry.overlap_uniformity
+    return (
+        f"overlap is uneven, taps {said} (uniformity {share:.2f}): a checkerboard; "
+        f"{_remedy(uneven[0])}"
+    )
 
 
 def _remedy(plan: AxisPlan) -> str:

@@ -1,8 +1,4 @@
-"""Keras's words: ``keras.layers.Conv2DTranspose`` and its kin, which say padding by name only.
-
-Keras crops less in front than behind where an odd cell has to go, and with ``output_padding``
-given "same" keeps ``(n-1)*s + D%2 + output_padding`` cells.
-"""
+"""Keras's words: ``keras.layers.Conv2DTranspose`` and its kin, which say padding by name only."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ from typing import Any
 
 from jtconv import arguments, padding
 from jtconv.geometry import Axis
-from jtconv.padding import Crops
 from jtconv.words import phrase
 from jtconv.words.layer import Layer, Reading, Saying
 
@@ -55,17 +50,6 @@ _PLAIN = phrase.signature(
 SIGNATURES = {f"Conv{n}DTranspose": _TRANSPOSED for n in (1, 2, 3)} | {
     f"Conv{n}D": _PLAIN for n in (1, 2, 3)
 }
-
-
-def crops(name: str, output_padding: int | None, effective: int, stride: int) -> Crops:
-    """What Keras crops from a transposed convolution, ``effective`` being D of the law."""
-    if output_padding is None:
-        return padding.from_name(name.upper(), effective, stride)
-    if name == "valid":
-        return 0, -output_padding
-    zeros = effective + effective % 2 - 2 + output_padding
-    before = min(-(-zeros // 2), effective - 1)
-    return padding.from_lax((before, zeros - before), effective)
 
 
 def say(layer: Layer) -> Saying:
@@ -117,7 +101,8 @@ def _transposed(layer: Layer) -> Iterator[dict[str, Any]]:
 
 def _extras(name: str, axis: Axis) -> Iterator[int | None]:
     for extra in (None, *range(axis.stride)):
-        if crops(name, extra, axis.effective_kernel, axis.stride) == axis.crops:
+        size = axis.effective_kernel, axis.stride
+        if padding.from_keras(name.upper(), extra, *size) == axis.crops:
             yield extra
 
 
@@ -159,7 +144,7 @@ def read(source: str) -> Reading:
         spans = [rate * (k - 1) + 1 for rate, k in zip(rates, kernel, strict=True)]
         _check(name, extras, strides)
         columns = zip(extras, spans, strides, strict=True)
-        how = tuple(crops(how.lower(), *column) for column in columns)
+        how = tuple(padding.from_keras(how, *column) for column in columns)
     keywords = {"stride": strides, "padding": how, "dilation": rates}
     return Reading(
         "conv_transpose" if transposed else "conv",

@@ -1,0 +1,95 @@
+"""``jtconv explain``: the law, the sizes, the costs and the words of one layer."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import jtconv
+from jtconv.cli.console import say
+from jtconv.cli.problem import Problem, about_a_problem
+from jtconv.plan import Plan, text
+
+EPILOG = """
+**Examples**
+
+- `jtconv explain --input 2x2 --kernel 4 --stride 3` — four stamps, laid 3 apart
+
+- `jtconv explain --torch "ConvTranspose2d(16, 33, 3, stride=2)" --input 50x100`
+
+- `jtconv explain --keras "Conv2DTranspose(33, 3, strides=2, padding='same')" --channels 16`
+
+- `jtconv explain --input 36 --kernel 4 --stride 2 --for 71` — which padding gives 71?
+
+- `jtconv explain --input 5x5 --kernel 2 --conv --channels 4:2 --groups 2 --json`
+"""
+
+
+@about_a_problem
+def run(
+    problem: Problem,
+    wanted: Annotated[
+        int | None, typer.Option("--for", min=1, help="Which paddings give this output size?")
+    ] = None,
+    time: Annotated[bool, typer.Option("--time", help="Measure the methods, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+) -> None:
+    """Explain one layer: sizes, costs, overlaps, other frameworks' words, and methods.
+
+    Nothing is computed unless `--time` is said. `lo` and `hi` are the cells cropped from the
+    full output (of a plain convolution the zeros put around its input), D is the effective
+    kernel, `taps` the kernel cells that an output cell sums away from the edges, and `sees` the
+    input cells that it spans.
+    """
+    plan = jtconv.explain(
+        problem.x, problem.w, problem.bias, op=problem.layer.op, time=time, **problem.keywords
+    )
+    answers = {axis.name: axis.paddings_for(wanted) for axis in plan.axes} if wanted else {}
+    if as_json:
+        say(json.dumps(plan.as_dict() | _for(wanted, answers), indent=1, default=str))
+        return
+    console = Console()
+    if console.is_terminal:
+        _show(console, plan)
+    else:
+        say(str(plan))
+    for name, ways in answers.items():
+        say(f"{name} = {wanted} by " + " or ".join(map(_keywords, ways)))
+
+
+def _for(wanted: int | None, answers: dict[str, Any]) -> dict[str, Any]:
+    return {"for": {"size": wanted, "paddings": answers}} if wanted else {}
+
+
+def _keywords(way: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in way.items())
+
+
+def _show(console: Console, plan: Plan) -> None:
+    """The same sections as the plain text, in colour."""
+    first, second = text.heading(plan)
+    console.print(Text(first, style="bold"), Text(second), sep="\n")
+    console.print(_table(text.axis_table(plan)))
+    for line in [*text.laws(plan), text.overlap(plan)]:
+        console.print(Text(line), soft_wrap=True)
+    for name, said in text.sayings(plan):
+        console.print(Text(f"\n{name}", style="bold cyan"))
+        console.print(Text(f"  {said}"), soft_wrap=True)
+    for side in plan.sides:
+        console.print(_table(text.side_table(side), chosen=side.choice.method))
+
+
+def _table(section: text.Table, chosen: str = "") -> Table:
+    rows = list(section.rows)
+    table = Table(title=section.title, title_justify="left", show_header=section.headed)
+    head = rows.pop(0) if section.headed else ("",) * len(rows[0])
+    for column, name in enumerate(head):
+        table.add_column(name, justify="right" if column else "left")
+    for row in rows:
+        table.add_row(*map(Text, row), style="bold green" if row[0] == chosen else "")
+    return table
