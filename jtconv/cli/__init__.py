@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jtconv.cli import demo, explain, tune, upsample
+from jtconv.cli import demo, draw, explain, tune, upsample
 
 EPILOG = "See a command's own page with  jtconv COMMAND --help ."
 
@@ -21,6 +21,8 @@ app.command("demo", epilog=demo.EPILOG)(demo.run)
 app.command("upsample", epilog=upsample.EPILOG)(upsample.run)
 app.command("explain", epilog=explain.EPILOG)(explain.run)
 app.command("tune", epilog=tune.EPILOG)(tune.run)
+app.command("draw", epilog=draw.EPILOG)(draw.run)
+app.command("explore", epilog=draw.EXPLORE_EPILOG)(draw.explore)
 
 
 def _show_version(wanted: bool) -> None:

@@ -30,7 +30,7 @@ EPILOG = """
 """
 
 
-@about_a_problem
+@about_a_problem()
 def run(
     problem: Problem,
     wanted: Annotated[

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
@@ -155,25 +155,38 @@ def _known(dtype: str) -> str:
         raise Refusal(f"--dtype must be a dtype such as float32, got {dtype!r}.") from None
 
 
-def about_a_problem(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose first argument is a :class:`Problem`, with the options that say one.
+def about_a_problem(**defaults: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a command of a function of a :class:`Problem`: adds the options that say one.
 
     What jtconv does not take is told as it would be to a program, without a traceback.
     """
-    asked = list(signature(problem, eval_str=True).parameters.values())
-    own = list(signature(command, eval_str=True).parameters.values())[1:]
+    asked = [
+        parameter.replace(default=defaults.get(name, parameter.default))
+        for name, parameter in signature(problem, eval_str=True).parameters.items()
+    ]
 
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        said = {parameter.name: given.pop(parameter.name) for parameter in asked}
-        with refusals_shown():
-            try:
+    def wrap(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(signature(command, eval_str=True).parameters.values())[1:]
+
+        def run(**given: Any) -> None:
+            said = {parameter.name: given.pop(parameter.name) for parameter in asked}
+            with refusals_shown(), _as_refusals():
                 command(problem(**said), **given)
-            except (ValueError, TypeError) as error:
-                raise error if isinstance(error, Refusal) else Refusal(str(error)) from None
 
-    parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in (*asked, *own)]
-    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]
-    return run
+        parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in (*asked, *own)]
+        run.__doc__ = command.__doc__
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return wrap
+
+
+@contextmanager
+def _as_refusals() -> Iterator[None]:
+    try:
+        yield
+    except Refusal:
+        raise
+    except (ValueError, TypeError) as error:
+        raise Refusal(str(error)) from None

@@ -26,7 +26,7 @@ In a program: `with jtconv.Tuning.load("tuning.json"): ...`
 """
 
 
-@about_a_problem
+@about_a_problem()
 def run(
     problem: Problem,
     training: Annotated[bool, typer.Option("--training", help="The gradients, too.")] = False,

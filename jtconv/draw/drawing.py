@@ -1,0 +1,153 @@
+"""draw: the steps of one problem, as frames and as files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jtconv import arguments, request
+from jtconv.draw import raster, svg
+from jtconv.draw.frame import Frame
+from jtconv.draw.palette import PALETTES
+from jtconv.draw.problem import Problem
+from jtconv.draw.scene import Scene, Style, scene
+from jtconv.draw.views import VIEWS
+
+MOST_CELLS = 400_000  # over all frames: more than anybody can look at
+SUFFIXES = (".svg", ".gif", ".png")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A problem seen in one way: ``frames`` hold what is shown, the rest paints it."""
+
+    problem: Problem
+    view: str
+    numbers: bool
+    theme: str
+    seconds: float
+    cell: int
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """Every step."""
+        return tuple(VIEWS[self.view](self.problem))
+
+    def svg(self, frame: int | None = None) -> str:
+        """One step as SVG, or all of them in turn."""
+        if frame is not None:
+            return svg.still(self._scene(frame))
+        return svg.animated(self._scenes(), self.seconds)
+
+    def png(self, frame: int | None = None) -> bytes:
+        """One step as PNG, or all of them on a sheet."""
+        return raster.png(self._scenes() if frame is None else [self._scene(frame)])
+
+    def gif(self) -> bytes:
+        """All steps as an animated GIF."""
+        return raster.gif(self._scenes(), self.seconds)
+
+    def encode(self, suffix: str, frame: int | None = None) -> bytes:
+        """The file of this ending: .svg, .gif or .png."""
+        suffix = arguments.choice("suffix", suffix.lower(), SUFFIXES)
+        if suffix == ".gif":
+            return self.gif()
+        return self.png(frame) if suffix == ".png" else self.svg(frame).encode()
+
+    def save(self, path: str | Path, frame: int | None = None) -> None:
+        """Write a file that ends in .svg, .gif or .png."""
+        Path(path).write_bytes(self.encode(Path(path).suffix, frame))
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    def _scene(self, frame: int) -> Scene:
+        count = len(self.frames)
+        if not -count <= arguments.integer("frame", frame) < count:
+            raise ValueError(f"frame must be one of 0 to {count - 1}, got {frame}.")
+        return scene(self.frames[frame], self._style)
+
+    def _scenes(self) -> list[Scene]:
+        return [scene(frame, self._style) for frame in self.frames]
+
+    @property
+    def _style(self) -> Style:
+        return Style(PALETTES[self.theme], self.problem.phase_count, self.cell, self.numbers)
+
+
+def draw(
+    x: Any,
+    w: Any,
+    *,
+    view: str = "stamps",
+    numbers: bool = True,
+    theme: str = "light",
+    seconds: float = 0.7,
+    cell: int = 34,
+    **keywords: Any,
+) -> Drawing:
+    """Every step of a transposed convolution of one or two axes, to look at.
+
+    Args:
+        x: the input, an array of one or two axes without channels, or its sizes.
+        w: the kernel, likewise. For sizes small numbers are made up.
+        view: "stamps", where each input cell throws its kernel and overlaps add; "zeros", where
+            the input is enlarged with zeros and convolved; "matrix", C transposed row by row.
+        numbers: whether numbers are written into the cells.
+        theme: "light" or "dark".
+        seconds: how long a step is shown where it moves.
+        cell: pixels of a cell.
+        **keywords: ``stride``, ``padding``, ``output_padding``, ``output_size``, ``dilation``, as
+            in :func:`jtconv.conv_transpose`.
+
+    Returns:
+        A :class:`Drawing`: ``frames``, ``svg()``, ``gif()``, ``png()``, ``save(path)``.
+
+    Raises:
+        ValueError, TypeError: naming the argument; also where there is too much to look at.
+
+    In the manner of Dumoulin and Visin, "A guide to convolution arithmetic for deep learning"
+    (arXiv:1603.07285).
+
+    >>> steps = draw((2, 2), (4, 4), stride=3)
+    >>> len(steps.frames), steps.frames[0].caption
+    (4, 'x[0, 0] = 1 throws its stamp')
+    """
+    arguments.choice("view", view, tuple(VIEWS))
+    arguments.choice("theme", theme, tuple(PALETTES))
+    values, kernel = _numbers("x", x), _numbers("w", w)
+    shapes = (1, *values.shape, 1), (*kernel.shape, 1, 1)
+    asked = request.of_shapes("conv_transpose", *shapes, keywords, names=("x", "w"))
+    g = asked.geometry
+    frames = math.prod(g.input if view == "stamps" else g.output)
+    cells = math.prod(a.output + a.effective_kernel for a in g)
+    if view == "matrix":
+        cells = 2 * math.prod(g.output) * math.prod(g.input)
+    if frames * cells > MOST_CELLS:
+        raise ValueError(
+            f"x and w make {frames} steps of {cells} cells, too much to look at: draw a smaller "
+            "input or kernel."
+        )
+    problem = Problem(g, values, kernel)
+    return Drawing(problem, view, bool(numbers), theme, float(seconds), cell)
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """An array as it is; for sizes 1, 2, 3, ... up to 9 and round again."""
+    if hasattr(value, "shape"):
+        array = np.asarray(value)
+    else:
+        sizes: Sequence[int] = arguments.shape(name, value, least=1)
+        array = (np.arange(math.prod(sizes)) % 9 + 1).reshape(sizes)
+    if array.ndim not in (1, 2) or array.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{name} must have one or two axes of real numbers, without batch or channels; got "
+            f"shape {array.shape} of {array.dtype}."
+        )
+    return array

@@ -1,0 +1,142 @@
+"""The three ways to see it: stamps thrown, zeros inserted, a matrix transposed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from jtconv.draw.frame import Cell, Frame, Grid, Index, Look, Place, Product
+from jtconv.draw.problem import Problem, extent, place
+
+
+def stamps(p: Problem) -> Iterator[Frame]:
+    """Each input cell throws its kernel, and overlaps add: one frame per input cell."""
+    done: dict[Index, list[Product]] = {m: [] for m in p.by_output}
+    for i, products in p.by_input.items():
+        for product in products:
+            done[product[0]].append(product)
+        grids = _input(p, {i}), _kernel(p, {t for _, _, t in products}), _laid(p, i, done)
+        yield Frame(f"x{list(i)} = {p.x[i]:g} throws its stamp", tuple(products), grids)
+
+
+def _laid(p: Problem, i: Index, done: dict[Index, list[Product]]) -> Grid:
+    """The full output, cropped border and all, with what has been added so far."""
+    g = p.geometry
+    starts = tuple(min(a.lo, 0) for a in g)
+    ends = tuple(max(a.full, a.lo + a.output) for a in g)
+    new = {m for m, from_i, _ in p.by_input[i] if from_i == i}
+    cells: dict[Place, Cell] = {}
+    for here in np.ndindex(tuple(e - s for s, e in zip(starts, ends, strict=True))):
+        m = tuple(h + s - a.lo for h, s, a in zip(here, starts, g, strict=True))
+        if m not in done:
+            cells[place(here)] = Cell(None, Look.CROPPED)
+            continue
+        look = Look.LIT if m in new else Look.QUIET if done[m] else Look.EMPTY
+        value = p.total(done[m]) if done[m] else None
+        cells[place(here)] = Cell(value, look, p.phase(m), m)
+    sizes = tuple(e - s for s, e in zip(starts, ends, strict=True))
+    corner = tuple(a.stride * n - s for a, n, s in zip(g, i, starts, strict=True))
+    spans = tuple(a.effective_kernel for a in g)
+    return Grid("y", extent(sizes), cells, (*place(corner), *extent(spans)))
+
+
+def zeros(p: Problem) -> Iterator[Frame]:
+    """The input enlarged with zeros, convolved by the kernel turned round: one per output cell."""
+    for m, products in p.by_output.items():
+        taps, inputs = {t for _, _, t in products}, {i for _, i, _ in products}
+        grids = _enlarged(p, m, inputs), _kernel(p, taps, turned=True), _outputs(p, m)
+        yield Frame(_sum(p, m, products), tuple(products), grids)
+
+
+def _enlarged(p: Problem, m: Index, lit: set[Index]) -> Grid:
+    g = p.geometry
+    sizes = tuple(a.output + a.effective_kernel - 1 for a in g)
+    cells = {place(here): Cell(0.0, Look.ZERO) for here in np.ndindex(sizes)}
+    for i in np.ndindex(g.input):
+        here = tuple(
+            a.stride * n + a.effective_kernel - 1 - a.lo for n, a in zip(i, g, strict=True)
+        )
+        if all(0 <= at < size for at, size in zip(here, sizes, strict=True)):
+            look = Look.LIT if i in lit else Look.QUIET
+            cells[place(here)] = Cell(float(p.x[i]), look, None, i)
+    spans = tuple(a.effective_kernel for a in g)
+    return Grid("x with zeros", extent(sizes), cells, (*place(m), *extent(spans)))
+
+
+def matrix(p: Problem) -> Iterator[Frame]:
+    """The output as C transposed times the input, row by row; C itself beside it."""
+    rows, columns = math.prod(p.geometry.output), math.prod(p.geometry.input)
+    for m, products in p.by_output.items():
+        row = _flat(m, p.geometry.output)
+        lit = {i for _, i, _ in products}
+        grids = (
+            Grid("C transposed", (rows, columns), _entries(p, m, False), (row, 0, 1, columns)),
+            _column("x", {i: Cell(float(p.x[i]), _lit(i in lit), None, i) for i in p.by_input}),
+            _column("y", _outputs(p, m, flat=True).cells),
+            Grid("C", (columns, rows), _entries(p, m, True), (0, row, columns, 1)),
+        )
+        yield Frame(_sum(p, m, products), tuple(products), grids)
+
+
+def _entries(p: Problem, current: Index, transposed: bool) -> dict[Place, Cell]:
+    """Every entry that is not always zero, at (output, input), or (input, output) in C."""
+    cells = {}
+    for m, i, t in p.products:
+        at = _flat(m, p.geometry.output), _flat(i, p.geometry.input)
+        cell = Cell(float(p.w[t]), _lit(m == current), p.phase(m), (*m, *i))
+        cells[at[::-1] if transposed else at] = cell
+    return cells
+
+
+def _column(title: str, cells: Mapping[Index, Cell]) -> Grid:
+    column = {(row, 0): cell for row, cell in enumerate(cells.values())}
+    return Grid(title, (len(column), 1), column)
+
+
+def _input(p: Problem, lit: set[Index]) -> Grid:
+    cells = {place(i): Cell(float(p.x[i]), _lit(i in lit), None, i) for i in p.by_input}
+    return Grid("x", extent(p.geometry.input), cells)
+
+
+def _kernel(p: Problem, lit: set[Index], turned: bool = False) -> Grid:
+    """The kernel with the holes of its dilation."""
+    g, cells = p.geometry, {}
+    for t in np.ndindex(g.kernel):
+        way = tuple(k - 1 - at if turned else at for at, k in zip(t, g.kernel, strict=True))
+        here = tuple(a.dilation * at for at, a in zip(way, g, strict=True))
+        cells[place(here)] = Cell(float(p.w[t]), _lit(t in lit), p.phase_of_tap(t), t)
+    spans = tuple(a.effective_kernel for a in g)
+    return Grid("w turned round" if turned else "w", extent(spans), cells)
+
+
+def _outputs(p: Problem, current: Index, flat: bool = False) -> Grid:
+    """The output as far as it is known: up to the current cell."""
+    cells, known = {}, True
+    for number, (m, products) in enumerate(p.by_output.items()):
+        look = Look.LIT if m == current else Look.QUIET if known else Look.EMPTY
+        value = p.total(products) if known or m == current else None
+        known = known and m != current
+        cells[(0, number) if flat else place(m)] = Cell(value, look, p.phase(m), m)
+    return Grid("y", extent(p.geometry.output), cells)
+
+
+def _sum(p: Problem, m: Index, products: list[Product]) -> str:
+    terms = " + ".join(f"{p.x[i]:g}·{p.w[t]:g}" for _, i, t in products)
+    return f"y{list(m)} = {terms or 'nothing'}" + (f" = {p.total(products):g}" if terms else "")
+
+
+def _lit(now: bool) -> Look:
+    return Look.LIT if now else Look.QUIET
+
+
+def _flat(index: Index, sizes: Index) -> int:
+    return int(np.ravel_multi_index(index, sizes))
+
+
+VIEWS: dict[str, Callable[[Problem], Iterator[Frame]]] = {
+    "stamps": stamps,
+    "zeros": zeros,
+    "matrix": matrix,
+}
