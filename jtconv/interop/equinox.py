@@ -66,10 +66,11 @@ def from_nnx(layer: ConvTranspose) -> equinox.nn.ConvTranspose:
 
     equinox, known = load("equinox"), hub.from_nnx(layer)
     circular = known.padding == "CIRCULAR"
+    padding: Any = known.padding
     if circular:
         padding = "SAME_LOWER" if known.transpose_kernel else "SAME"
-    else:
-        padding = known.padding if known.padding in ("SAME", "SAME_LOWER") else known.crops
+    elif padding not in ("SAME", "SAME_LOWER"):
+        padding = known.crops
     module = equinox.nn.ConvTranspose(
         known.rank,
         known.in_channels,
@@ -113,7 +114,7 @@ def crops(
     extra = arguments.per_axis("output_padding", output_padding, rank, least=0)
     dilations = arguments.per_axis("dilation", dilation, rank, least=1)
     if not isinstance(padding, str):
-        pairs = conventions.parse(padding, rank)
+        pairs: Any = conventions.parse(padding, rank)
         return tuple((lo, hi - more) for (lo, hi), more in zip(pairs, extra, strict=True))
     name = arguments.choice("padding", padding, ("SAME", "SAME_LOWER", "VALID"), any_case=True)
     spans = [d * (k - 1) + 1 for k, d in zip(kernel_size, dilations, strict=True)]

@@ -60,16 +60,18 @@ def to_nnx(
         bias = np.asarray(params["b"]).reshape(-1)
     if mask is not None:
         expect("mask", mask, kernel.shape)
-    named = padding in ("SAME", "VALID") and output_shape is None
+    cut: Any = padding
+    if padding not in ("SAME", "VALID") or output_shape is not None:
+        cut = crops(size, strides, padding, output_shape)
     return hub.to_nnx(
         Layer(
-            np.flip(kernel, range(num_spatial_dims)),
+            hub.flipped(kernel),
             bias,
             strides,
             (1,) * num_spatial_dims,
-            padding if named else crops(size, strides, padding, output_shape),
+            cut,
             (0,) * num_spatial_dims,
-            mask=None if mask is None else np.flip(np.asarray(mask), range(num_spatial_dims)),
+            mask=None if mask is None else hub.flipped(np.asarray(mask)),
         )
     )
 
@@ -88,8 +90,7 @@ def from_nnx(layer: ConvTranspose) -> tuple[dict[str, jax.Array], dict[str, Any]
             f"layer has feature_group_count={known.groups} and "
             f"kernel_dilation={known.dilation}: Haiku has neither, both must be 1."
         )
-    axes = range(known.rank)
-    params = {"w": hub.on_jax("kernel", np.flip(known.kernel, axes))}
+    params = {"w": hub.on_jax("kernel", hub.flipped(known.kernel))}
     if known.bias is not None:
         params["b"] = hub.on_jax("bias", known.bias)
     pads = tuple(to_lax(pair, span) for pair, span in zip(known.crops, known.size, strict=True))
@@ -100,7 +101,7 @@ def from_nnx(layer: ConvTranspose) -> tuple[dict[str, jax.Array], dict[str, Any]
         "stride": known.stride,
         "padding": known.padding if known.padding in ("SAME", "VALID") else pads,
         "with_bias": known.bias is not None,
-        "mask": None if known.mask is None else np.flip(known.mask, axes),
+        "mask": None if known.mask is None else hub.flipped(known.mask),
     }
     return params, keywords
 
@@ -124,7 +125,7 @@ def crops(
     strides = arguments.per_axis("stride", stride, rank, least=1)
     if output_shape is None:
         return lax.crops(kernel_shape, strides, padding)
-    name = arguments.choice("padding", padding, ("SAME", "VALID"))  # type: ignore[arg-type]
+    name = arguments.choice("padding", padding, ("SAME", "VALID"))
     sizes = arguments.per_axis("output_shape", output_shape, rank, least=1)
     columns = zip(kernel_shape, strides, sizes, strict=True)
     return tuple(_sized(name, *column) for column in columns)

@@ -76,7 +76,7 @@ class Layer:
         pairs = self.padding
         if isinstance(pairs, str):
             columns = zip(self.spans, self.stride, strict=True)
-            pairs = tuple(padding.from_name(self.padding, *column) for column in columns)
+            pairs = tuple(padding.from_name(pairs, *column) for column in columns)
         return tuple((lo, hi - op) for (lo, hi), op in zip(pairs, self.output_padding, strict=True))
 
 
@@ -86,13 +86,18 @@ def expect(name: str, got: Any, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(got.shape)}.")
 
 
+def flipped(kernel: np.ndarray) -> np.ndarray:
+    """A kernel with every spatial axis turned round."""
+    return np.flip(kernel, tuple(range(kernel.ndim - 2)))
+
+
 def turned(kernel: np.ndarray, groups: int) -> np.ndarray:
     """A kernel as lax convolves with it: turned round, ``(*kernel, C_in // groups, C_out)``.
 
     And back: this is its own inverse.
     """
     *size, narrow, wide = kernel.shape
-    split = np.flip(kernel, range(len(size))).reshape(*size, narrow, groups, wide // groups)
+    split = flipped(kernel).reshape(*size, narrow, groups, wide // groups)
     return split.swapaxes(-1, -3).reshape(*size, wide // groups, groups * narrow)
 
 

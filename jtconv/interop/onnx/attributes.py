@@ -80,7 +80,7 @@ def _axes(
     rank = len(kernel_shape)
     stride, dilation = each("strides", strides, rank), each("dilations", dilations, rank)
     extra = each("output_padding", output_padding, rank, default=0)
-    axes = []
+    axes: list[_Axis] = []
     for k, s, d, more in zip(kernel_shape, stride, dilation, extra, strict=True):
         if more >= max(s, d):
             raise ValueError(
@@ -106,7 +106,7 @@ def _sized(
         raise ValueError("input_shape, the input's spatial sizes, must be known for output_shape.")
     inputs = each("input_shape", input_shape, len(axes))
     sizes = each("output_shape", output_shape, len(axes))
-    pairs = []
+    pairs: list[Crops] = []
     for axis, n, size in zip(axes, inputs, sizes, strict=True):
         full = (n - 1) * axis.stride + axis.span
         if size >= full + axis.room:

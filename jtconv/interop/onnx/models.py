@@ -34,9 +34,8 @@ def layers(model: str | PathLike[str] | onnx.ModelProto) -> list[Found]:
             ``output_shape`` where the size of the input is unknown, naming the node.
         ImportError: where onnx is not installed.
     """
-    onnx = load("onnx")
-    if not isinstance(model, onnx.ModelProto):
-        model = onnx.load(fspath(model))
+    onnx, asked = load("onnx"), model
+    model = asked if isinstance(asked, onnx.ModelProto) else onnx.load(fspath(asked))
     nodes = [node for node in model.graph.node if node.op_type == "ConvTranspose"]
     weights, sizes = _weights(model.graph), _sizes(onnx, model, nodes)
     return [Found(node, to_nnx(node, weights, sizes.get(node.input[0]))) for node in nodes]

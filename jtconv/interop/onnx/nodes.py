@@ -107,7 +107,8 @@ def _layer(
 def _by_name(weights: Weights) -> Mapping[str, Any]:
     if isinstance(weights, Mapping):
         return weights
-    return {tensor.name: tensor for tensor in weights}
+    tensors: Iterable[Any] = weights
+    return {tensor.name: tensor for tensor in tensors}
 
 
 def _array(tensors: Mapping[str, Any], node: Any, name: str) -> np.ndarray:

@@ -67,7 +67,7 @@ def _flax_padding(asked: Any) -> Any:
 def _torch_padding(asked: Any, rank: int) -> Any:
     if asked in ("SAME", "VALID"):
         return asked.lower()
-    pads = [] if isinstance(asked, str) else padding.parse(asked, rank)
-    if not pads or any(before != behind for before, behind in pads):
+    pads = padding.parse(asked, rank)
+    if isinstance(pads, str) or any(before != behind for before, behind in pads):
         raise ValueError(f"padding={asked!r} of a convolution has no words in torch.")
     return tuple(before for before, _ in pads)
