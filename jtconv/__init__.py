@@ -14,6 +14,7 @@ from jtconv.matrices import conv_matrix
 from jtconv.methods import Unsupported
 from jtconv.plan import Plan, explain
 from jtconv.tuning import Tuning, tune
+from jtconv.unpool import max_pool_with_indices, max_unpool
 
 __version__ = "0.1.0"
 
@@ -25,12 +26,14 @@ __all__ = [
     "conv_matrix",
     "conv_transpose",
     "explain",
+    "max_pool_with_indices",
+    "max_unpool",
     "methods",
     "output_shape",
     "tune",
 ]
 
-_ROOMS = ("interop", "linen", "nnx")
+_ROOMS = ("draw", "initializers", "interop", "linen", "nnx", "upsampling")
 
 
 def __getattr__(name: str) -> object:

@@ -14,24 +14,34 @@ import jax
 import jax.numpy as jnp
 
 from jtconv import api, arguments, padding
+from jtconv.choose import parse_method
 
-PaddingNames = (*padding.NAMES, "CIRCULAR")
+_NAMES = (*padding.NAMES, "CIRCULAR")
 
 
 def kernel_shape(
     kernel_size: Any, in_features: int, out_features: int, groups: int, transpose_kernel: bool
 ) -> tuple[int, ...]:
     """The shape of a layer's kernel: ``(*kernel_size, in // groups, out)``, or its transpose's."""
-    size = arguments.sequence(kernel_size)
-    size = [kernel_size] if size is None else size
+    size = sizes(kernel_size)
+    groups = arguments.integer("feature_group_count", groups, least=1)
     for name, features in (("in_features", in_features), ("out_features", out_features)):
-        if features % groups:
+        if arguments.integer(name, features, least=1) % groups:
             raise ValueError(
                 f"feature_group_count must divide {name}, got {groups} and {name}={features}."
             )
     if transpose_kernel:
         return (*size, out_features // groups, in_features)
     return (*size, in_features // groups, out_features)
+
+
+def sizes(kernel_size: Any) -> tuple[int, ...]:
+    """``kernel_size`` per axis; a bare int is one axis, as in Flax."""
+    items = arguments.sequence(kernel_size)
+    items = [kernel_size] if items is None else items
+    if not 1 <= len(items) <= 4:
+        raise ValueError(f"kernel_size must have 1 to 4 entries, got {kernel_size!r}.")
+    return arguments.per_axis("kernel_size", items, len(items), least=1)
 
 
 def masked(kernel: Any, mask: Any) -> Any:
@@ -49,38 +59,40 @@ def conv_transpose(
     layer: Any, inputs: jax.Array, kernel: jax.Array, bias: jax.Array | None, output_size: Any
 ) -> jax.Array:
     """What a layer of Flax, or one of ours, computes from arrays of one dtype."""
-    rank = kernel.ndim - 2
-    stride = per_axis("strides", layer.strides, rank)
-    dilation = per_axis("kernel_dilation", layer.kernel_dilation, rank)
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel.shape, dilation, strict=False)]
-    output_padding = getattr(layer, "output_padding", 0)
-    crops = _crops(layer.padding, spans)
-    batch = inputs.shape[: inputs.ndim - rank - 1]
-    x = inputs.reshape(math.prod(batch), *inputs.shape[inputs.ndim - rank - 1 :])
-    if crops == "CIRCULAR":
-        if output_size is not None or output_padding:
-            raise ValueError(
-                "padding='CIRCULAR' makes inputs * strides cells: it takes no output_size "
-                "and no output_padding."
-            )
-        x, crops = _wrapped(x, spans, stride, layer.transpose_kernel)
-    y = api.conv_transpose(
-        x,
-        kernel,
-        bias,
-        stride=stride,
-        padding=crops,
-        output_padding=output_padding,
-        output_size=output_size,
-        dilation=dilation,
-        groups=getattr(layer, "feature_group_count", 1),
-        dimension_numbers=_dimension_numbers(rank, layer.transpose_kernel),
-        flip_kernel=not layer.transpose_kernel,
-        method=getattr(layer, "method", "auto"),
-        precision=layer.precision,
-        preferred_element_type=_result_dtype(layer.preferred_element_type, bias),
-    )
+    words = keywords(layer)
+    axes = len(words["stride"]) + 1
+    _check_inputs(inputs, axes, kernel.shape, words)
+    batch = inputs.shape[:-axes]
+    x = inputs.reshape(math.prod(batch), *inputs.shape[-axes:])
+    if words["padding"] == "CIRCULAR":
+        _check_circular(x, words, output_size)
+        x, words["padding"] = _wrapped(x, kernel, words)
+    else:
+        words["output_size"] = output_size
+    y = api.conv_transpose(x, kernel, bias, **words)
     return y.reshape(*batch, *y.shape[1:])
+
+
+def keywords(layer: Any) -> dict[str, Any]:
+    """The keywords of :func:`jtconv.conv_transpose` for a layer of Flax, or one of ours."""
+    size = sizes(layer.kernel_size)
+    rank, transposed = len(size), bool(layer.transpose_kernel)
+    dilation = per_axis("kernel_dilation", layer.kernel_dilation, rank)
+    space = "TDHW"[-rank:]
+    return {
+        "stride": per_axis("strides", layer.strides, rank),
+        "padding": _crops(layer.padding, _spans(size, dilation)),
+        "output_padding": arguments.per_axis(
+            "output_padding", getattr(layer, "output_padding", 0), rank, least=0
+        ),
+        "dilation": dilation,
+        "groups": getattr(layer, "feature_group_count", 1),
+        "dimension_numbers": (f"N{space}C", space + ("OI" if transposed else "IO"), f"N{space}C"),
+        "flip_kernel": not transposed,
+        "method": parse_method(getattr(layer, "method", "auto")),
+        "precision": layer.precision,
+        "preferred_element_type": layer.preferred_element_type,
+    }
 
 
 def per_axis(name: str, value: Any, rank: int) -> tuple[int, ...]:
@@ -88,30 +100,52 @@ def per_axis(name: str, value: Any, rank: int) -> tuple[int, ...]:
     return arguments.per_axis(name, 1 if value is None else value, rank, least=1)
 
 
-def _crops(asked: Any, spans: list[int]) -> Any:
-    """Flax's padding as ours: a name, or the crops of its numbers."""
+def _spans(kernel: Any, dilation: tuple[int, ...]) -> list[int]:
+    """The effective kernel, per axis."""
+    return [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=False)]
+
+
+def _crops(asked: Any, spans: list[int]) -> str | list[padding.Crops]:
+    """Flax's padding as ours: a name, or the crops that its numbers make."""
     if isinstance(asked, str):
-        return arguments.choice("padding", asked, PaddingNames, any_case=True)
+        return arguments.choice("padding", asked, _NAMES, any_case=True)
     pads = padding.parse(asked, len(spans))
     return [padding.from_lax(pair, span) for pair, span in zip(pads, spans, strict=True)]
 
 
+def _check_inputs(inputs: Any, axes: int, kernel: tuple[int, ...], words: dict[str, Any]) -> None:
+    channels = kernel[-2] * words["groups"] if words["flip_kernel"] else kernel[-1]
+    if inputs.ndim < axes or inputs.shape[-1] != channels:
+        raise ValueError(
+            f"inputs must have shape (*batch, {axes - 1} spatial, {channels} channels), got "
+            f"{inputs.shape}."
+        )
+
+
+def _check_circular(x: jax.Array, words: dict[str, Any], output_size: Any) -> None:
+    """A period has one size."""
+    period = tuple(n * s for n, s in zip(x.shape[1:-1], words["stride"], strict=True))
+    if any(words["output_padding"]):
+        raise ValueError(
+            f"output_padding must be 0 with padding='CIRCULAR', got {words['output_padding']}."
+        )
+    if output_size is None:
+        return
+    if arguments.per_axis("output_size", output_size, len(period)) != period:
+        raise ValueError(
+            f"output_size must be {period}, inputs times strides, with padding='CIRCULAR'; "
+            f"got {output_size!r}."
+        )
+
+
 def _wrapped(
-    x: jax.Array, spans: list[int], stride: tuple[int, ...], transposed: bool
+    x: jax.Array, kernel: jax.Array, words: dict[str, Any]
 ) -> tuple[jax.Array, list[padding.Crops]]:
     """One period of a periodic input, with as much of its neighbours as the output sees."""
-    ways = [padding.circular(d, s, transposed) for d, s in zip(spans, stride, strict=True)]
+    spans, transposed = _spans(kernel.shape, words["dilation"]), not words["flip_kernel"]
+    ways = [
+        padding.circular(span, stride, transposed)
+        for span, stride in zip(spans, words["stride"], strict=True)
+    ]
     x = jnp.pad(x, [(0, 0), *(wraps for wraps, _ in ways), (0, 0)], mode="wrap")
     return x, [crops for _, crops in ways]
-
-
-def _dimension_numbers(rank: int, transposed: bool) -> tuple[str, str, str]:
-    space = "TDHW"[-rank:]
-    return f"N{space}C", f"{space}OI" if transposed else f"{space}IO", f"N{space}C"
-
-
-def _result_dtype(preferred: Any, bias: Any) -> Any:
-    """Flax adds the bias afterwards, and the sum has the wider dtype of the two."""
-    if preferred is None or bias is None:
-        return preferred
-    return jnp.promote_types(preferred, bias.dtype)

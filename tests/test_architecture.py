@@ -26,15 +26,16 @@ FLOORS = (
     {"matrices", "tuning"},
     {"plan"},
     {"api"},
-    {"layers"},
-    {"nnx", "linen", "initializers", "unpool", "shard"},
+    {"layers", "unpool"},
+    {"upsampling"},
+    {"nnx", "linen", "initializers", "shard"},
     {"interop"},
     {"models", "draw"},
     {"cli"},
     {"__main__"},
 )
 # What several methods are written against; the methods themselves never meet.
-SHARED = {"task", "products", "moves", "strips", "convolution"}
+SHARED = {"task", "products", "moves", "strips", "convolution", "kernels"}
 
 PUBLIC = {
     "Plan",
@@ -44,6 +45,8 @@ PUBLIC = {
     "conv_matrix",
     "conv_transpose",
     "explain",
+    "max_pool_with_indices",
+    "max_unpool",
     "methods",
     "output_shape",
     "tune",

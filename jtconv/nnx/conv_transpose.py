@@ -106,6 +106,7 @@ class ConvTranspose(nnx.ConvTranspose):
         self.feature_group_count = feature_group_count
         self.output_padding = output_padding
         self.method = method
+        layers.keywords(self)  # a wrong word is an error here, not at the first call
 
     def __call__(self, inputs: jax.Array, *, output_size: PerAxis | None = None) -> jax.Array:
         """The transposed convolution of ``inputs``.
