@@ -33,7 +33,7 @@ __all__ = [
     "tune",
 ]
 
-_ROOMS = ("draw", "initializers", "interop", "linen", "nnx", "upsampling")
+_ROOMS = ("draw", "initializers", "interop", "linen", "models", "nnx", "upsampling")
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,30 @@
+"""Networks that transposed convolution is known for, as ``flax.nnx`` modules.
+
+Each file reads like the figure of its paper. ``python -m jtconv.models.train --help`` tells how
+to train some of them on real data.
+"""
+
+from jtconv.models.dcgan import Discriminator, Generator
+from jtconv.models.deconvnet import DeconvNet
+from jtconv.models.esp import ESP
+from jtconv.models.fcn import FCN, FCN8s, FCN32s
+from jtconv.models.hifigan import HiFiGAN
+from jtconv.models.igc import IGC
+from jtconv.models.unet import UNet
+from jtconv.models.vgg import VGG
+from jtconv.models.zeiler_fergus import project
+
+__all__ = [
+    "ESP",
+    "FCN",
+    "IGC",
+    "VGG",
+    "DeconvNet",
+    "Discriminator",
+    "FCN8s",
+    "FCN32s",
+    "Generator",
+    "HiFiGAN",
+    "UNet",
+    "project",
+]

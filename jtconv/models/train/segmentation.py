@@ -1,0 +1,81 @@
+"""Learning to name every pixel of a scene: what three of the recipes have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+from jtconv.models.stage import frozen
+from jtconv.models.train.metrics import confusion, mean_iou
+from jtconv.models.train.pictures import grid, overlay
+from jtconv.models.train.recipe import Results
+from jtconv.models.train.scenes import CLASSES, Photographs, Scenes, scenes
+from jtconv.models.train.thresholding import by_threshold
+
+BATCH = 16
+JUDGED = 256  # held-out scenes, the same for every model and seed
+_JUDGED_AT_ONCE = 64
+_SHOWN = 6
+
+
+class Segmenter(nnx.Module):
+    """A net of class scores, trained by the cross entropy of every pixel, with Adam."""
+
+    def __init__(self, net: nnx.Module, rate: float = 2e-3) -> None:
+        self.net = net
+        self.optimizer = nnx.Optimizer(net, optax.adam(rate), wrt=nnx.Param)
+
+    def learn(self, source: Photographs, key: jax.Array) -> dict[str, jax.Array]:
+        """One batch of fresh scenes."""
+        batch = scenes(key, source, BATCH)
+
+        def loss(net: Any) -> jax.Array:
+            scores = net(batch.pictures - 0.5)
+            every = optax.softmax_cross_entropy_with_integer_labels(scores, batch.classes)
+            return every.mean()
+
+        value, gradient = nnx.value_and_grad(loss)(self.net)
+        self.optimizer.update(self.net, gradient)
+        return {"loss": value}
+
+    def judge(self, seen: Photographs, held_out: Photographs) -> Results:
+        """Mean intersection over union on held-out scenes, beside that of thresholding."""
+        unseen = judged(held_out)
+        found = self.found(unseen.pictures)
+        threshold = by_threshold(unseen.pictures, unseen.classes)
+        truth, classes = np.asarray(unseen.classes), unseen.classes
+        metrics = {
+            "mean_iou": _named(truth, found),
+            "mean_iou_of_thresholding": _named(truth, threshold),
+            "digit_or_not_iou": _unnamed(truth, found),
+            "digit_or_not_iou_of_thresholding": _unnamed(truth, threshold),
+            "held_out_scenes": JUDGED,
+        }
+        shown = unseen.pictures[:_SHOWN]
+        answers = [overlay(shown, each[:_SHOWN]) for each in (classes, found, threshold)]
+        return Results(metrics, {"overlay": grid([shown, *answers])})
+
+    def found(self, pictures: np.ndarray) -> np.ndarray:
+        """The class of every pixel, as the net sees it."""
+        net: Any = frozen(self.net)
+        name = nnx.jit(lambda net, batch: net(batch - 0.5).argmax(-1))
+        parts = np.split(np.asarray(pictures), len(pictures) // _JUDGED_AT_ONCE)
+        return np.concatenate([np.asarray(name(net, part)) for part in parts])
+
+
+def judged(held_out: Photographs) -> Scenes:
+    """The scenes every net is judged by."""
+    made = jax.jit(scenes, static_argnums=2)(jax.random.key(0), held_out, JUDGED)
+    return Scenes(*map(np.asarray, made))
+
+
+def _named(truth: np.ndarray, found: np.ndarray) -> float:
+    return round(mean_iou(confusion(truth, found, CLASSES)), 4)
+
+
+def _unnamed(truth: np.ndarray, found: np.ndarray) -> float:
+    return round(mean_iou(confusion(truth > 0, found > 0, 2)), 4)
