@@ -101,6 +101,6 @@ def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
     >>> methods()
-    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'matrix')
+    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'matrix', 'pallas')
     """
     return tuple(METHODS)

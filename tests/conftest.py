@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import os
 import zlib
+from collections.abc import Generator
 
 import jax
 import numpy as np
@@ -36,6 +37,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         name = mark.args[0]
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"peer {name!r} is not installed in this environment")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Laws asked of "pallas" are asked of its TPU kernel, interpreted, where it does not refuse."""
+    values = getattr(pyfuncitem, "callspec", None)
+    if values is None or not any(v == "pallas" for v in values.params.values() if type(v) is str):
+        return (yield)
+    from jtconv import Unsupported
+    from jtconv.methods.kernels.interpret import interpreted
+
+    with interpreted("tpu"):
+        try:
+            return (yield)
+        except Unsupported as refusal:
+            pytest.skip(str(refusal))
 
 
 _finished = itertools.count(1)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from jtconv.methods import dilated, gemm, matrix, phases, scatter, taps, vjp
+from jtconv.methods import dilated, gemm, matrix, pallas, phases, scatter, taps, vjp
 from jtconv.methods.task import NOMINAL_BATCH, Cost, Side, Task, Unsupported
 
 METHODS: dict[str, ModuleType] = {
@@ -27,6 +27,7 @@ METHODS: dict[str, ModuleType] = {
     "phases": phases,
     "taps": taps,
     "matrix": matrix,
+    "pallas": pallas,
 }
 
 __all__ = ["METHODS", "NOMINAL_BATCH", "Cost", "Side", "Task", "Unsupported"]

@@ -1,0 +1,65 @@
+"""pallas: kernels of our own, one family a platform; see ``jtconv/methods/kernels``.
+
+    tpu     windows of rows with their halo, phases in the lanes: ``kernels.tpu``
+
+None has been run on the device it is written for, so none is chosen automatically: they are
+tested in interpret mode and lowered, and wait for somebody to measure them.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import jax
+
+from jtconv.methods.kernels.interpret import simulation
+from jtconv.methods.task import Cost, Task
+
+
+def refuse(task: Task) -> str | None:
+    """The kernel for this platform is asked, where there is one."""
+    kernel = _kernel(task)
+    if kernel is None:
+        return (
+            f"its kernels are for TPUs and NVIDIA's Hopper GPUs, and this runs on {task.platform}"
+        )
+    why: str | None = kernel.refuse(task)
+    return why
+
+
+def cost(task: Task) -> Cost:
+    """No zero is multiplied where the kernel is a multiple of the stride; little is held."""
+    return Cost(task.multiply_adds, task.w_size * task.dtype.itemsize)
+
+
+def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """x, w -> y."""
+    y: jax.Array = _kernel(task).dgrad(x, w, task)
+    return y
+
+
+def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """y, w -> x."""
+    x: jax.Array = _kernel(task).fprop(y, w, task)
+    return x
+
+
+def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """x, y -> w."""
+    w: jax.Array = _kernel(task).wgrad(x, y, task)
+    return w
+
+
+def _kernel(task: Task) -> ModuleType | None:
+    """The kernels for the platform, loaded only now: Pallas takes a while to import."""
+    simulated = simulation()
+    platform = simulated.platform if simulated else task.platform
+    if platform == "tpu":
+        from jtconv.methods.kernels import tpu
+
+        return tpu
+    if platform == "cuda":
+        from jtconv.methods.kernels import hopper
+
+        return hopper
+    return None

@@ -1,0 +1,184 @@
+"""What XLA is handed for GPUs, lowered on a machine that has none, and what it makes of it there.
+
+XLA:GPU calls cuDNN's backward-data kernel for a convolution with dilated input only where the
+kernel is literally a ``reverse`` over all spatial axes, there is one group and the kernel is not
+dilated; and cuDNN's backward-filter kernel for one whose *kernel* is dilated by the stride, with
+batch and channels changing places (``xla/backends/gpu/transforms/conv_rewriter.cc``,
+``MatchBackwardInput`` and ``MatchBackwardFilter``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jtconv
+from jtconv import primitives
+from jtconv.choose import automatic
+from jtconv.geometry import Geometry
+from jtconv.methods import Side, Task
+
+on_a_gpu = pytest.mark.skipif(jax.default_backend() != "gpu", reason="no GPU is at hand")
+
+
+class Regime(NamedTuple):
+    """One layer, and what the automatic choice makes of its sides on CUDA."""
+
+    input: tuple[int, ...]
+    kernel: int
+    stride: int
+    channels: tuple[int, int]
+    methods: tuple[str, str, str]
+    padding: int = 0
+    groups: int = 1
+    dilation: int = 1
+
+    @property
+    def geometry(self) -> Geometry:
+        rank = len(self.input)
+        sizes = ((n,) * rank for n in (self.kernel, self.stride, self.dilation))
+        return Geometry.of(self.input, *sizes, ((self.padding,) * 2,) * rank, self.groups)
+
+    def task(self, side: Side, dtype: str = "bfloat16") -> Task:
+        half = jnp.dtype(dtype)
+        return Task(side, self.geometry, 2, *self.channels, half, half, "cuda")
+
+    def operands(self, side: Side, dtype: str = "bfloat16") -> list[jax.ShapeDtypeStruct]:
+        g, (c, o) = self.geometry, self.channels
+        shapes = {
+            "x": (2, *g.input, c),
+            "y": (2, *g.output, o),
+            "w": (*g.kernel, c // self.groups, o),
+        }
+        return [jax.ShapeDtypeStruct(shapes[name], dtype) for name in ROLES[side]]
+
+
+SIDES: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
+ROLES: dict[Side, str] = {"dgrad": "xw", "fprop": "yw", "wgrad": "xy"}
+CUDNN, PRODUCTS = ("dilated",) * 3, ("gemm",) * 3
+REGIMES = {
+    "2-D": Regime((8, 8), 4, 2, (64, 32), CUDNN, 1),
+    "k3 s2": Regime((8, 8), 3, 2, (64, 32), CUDNN, 1),
+    "1-D": Regime((64,), 4, 2, (64, 32), CUDNN, 1),
+    "k = s": Regime((8, 8), 2, 2, (64, 32), PRODUCTS),
+    "3-D": Regime((4, 4, 4), 4, 2, (64, 32), PRODUCTS, 1),
+    "groups": Regime((8, 8), 4, 2, (64, 32), PRODUCTS, 1, groups=4),
+    "dilated": Regime((8, 8), 3, 2, (64, 32), PRODUCTS, 1, dilation=2),
+    "depthwise": Regime((8, 8), 4, 2, (64, 64), ("taps",) * 3, 1, groups=64),
+}
+LIBRARY = [name for name, regime in REGIMES.items() if regime.methods == CUDNN]
+
+
+def traced(regime: Regime, side: Side, method: str, dtype: str = "bfloat16") -> Any:
+    options = {"geometry": regime.geometry, "method": (method,), "precision": None}
+
+    def compute(a, b):
+        return getattr(primitives, side)(a, b, result=dtype, **options)
+
+    return jax.jit(compute).trace(*regime.operands(side, dtype))
+
+
+def stablehlo(regime: Regime, side: Side, method: str) -> str:
+    return traced(regime, side, method).lower(lowering_platforms=("cuda",)).as_text()
+
+
+def convolutions(text: str) -> list[str]:
+    return re.findall(r"stablehlo\.convolution.*", text)
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_the_choice_on_cuda(name):
+    regime = REGIMES[name]
+    chosen = [automatic(regime.task(side)) for side in SIDES]
+    assert tuple(choice.method for choice in chosen) == regime.methods
+    assert all("(not measured here)" in choice.reason for choice in chosen)
+
+
+@pytest.mark.parametrize("method", ["auto", "dilated", "vjp"])
+@pytest.mark.parametrize("name", LIBRARY)
+def test_dgrad_convolves_with_a_literal_reverse(name, method):
+    """Of the kernel, over all spatial axes: anything else becomes zeros inserted in memory."""
+    regime = REGIMES[name]
+    text, rank = stablehlo(regime, "dgrad", method), len(regime.input)
+    (reverse,) = re.findall(r"(%\S+) = stablehlo\.reverse %\S+, dims = \[([\d, ]+)\]", text)
+    assert len(reverse[1].split(",")) == rank
+    (convolution,) = convolutions(text)
+    assert re.search(rf"convolution\(%\S+, {re.escape(reverse[0])}\)", convolution)
+    assert f"lhs_dilate = [{', '.join([str(regime.stride)] * rank)}]" in convolution
+    assert "feature_group_count = 1" in convolution and "batch_group_count = 1" in convolution
+    assert "rhs_dilate" not in convolution or f"rhs_dilate = {[1] * rank}" in convolution
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_wgrad_dilates_what_stands_for_the_kernel(name):
+    """By the stride, not the input: batch contracts, and channels stand for the batch."""
+    regime = REGIMES[name]
+    (convolution,) = convolutions(stablehlo(regime, "wgrad", "auto"))
+    rank = len(regime.input)
+    assert f"rhs_dilate = [{', '.join([str(regime.stride)] * rank)}]" in convolution
+    assert "lhs_dilate" not in convolution or f"lhs_dilate = {[1] * rank}" in convolution
+    assert re.search(r"dim_numbers = \[f, [\d, ]*b\]x\[i, [\d, ]*o\]->\[b, [\d, ]*f\]", convolution)
+    assert "batch_group_count = 1" in convolution
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_fprop_is_a_plain_strided_convolution(name):
+    regime = REGIMES[name]
+    (convolution,) = convolutions(stablehlo(regime, "fprop", "auto"))
+    rank = len(regime.input)
+    assert f"stride = [{', '.join([str(regime.stride)] * rank)}]" in convolution
+    for dilation in ("lhs_dilate", "rhs_dilate"):
+        assert dilation not in convolution or f"{dilation} = {[1] * rank}" in convolution
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", [name for name in REGIMES if name not in LIBRARY])
+def test_what_the_library_has_no_kernel_for_never_reaches_it(name, side):
+    text = stablehlo(REGIMES[name], side, "auto")
+    assert not convolutions(text)
+    assert ("stablehlo.dot_general" in text) == (name != "depthwise")
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_the_whole_layer_lowers_everywhere(platform, dtype):
+    """Channels first, with a bias and all gradients."""
+    shapes = (2, 64, 8, 8), (64, 32, 4, 4), (32,)
+    x, w, b = (jax.ShapeDtypeStruct(shape, dtype) for shape in shapes)
+
+    def loss(x, w, b):
+        layout = ("NCHW", "IOHW", "NCHW")
+        y = jtconv.conv_transpose(x, w, b, stride=2, padding=1, dimension_numbers=layout)
+        return jnp.sum(jnp.sin(y))
+
+    step = jax.jit(jax.grad(loss, (0, 1, 2))).trace(x, w, b)
+    text = step.lower(lowering_platforms=(platform,)).as_text()
+    assert len(convolutions(text)) == 3
+
+
+# With a GPU at hand: what XLA really called.
+
+CALLS = {"dgrad": "convBackwardInput", "fprop": "convForward", "wgrad": "convBackwardFilter"}
+
+
+@on_a_gpu
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("method", ["auto", "dilated", "vjp"])
+@pytest.mark.parametrize("name", LIBRARY)
+def test_cudnn_is_called(name, method, side, dtype):
+    text = traced(REGIMES[name], side, method, dtype).lower().compile().as_text()
+    if (method, side) == ("vjp", "wgrad"):
+        pytest.skip("JAX's own gradient by the kernel is no form that XLA recognises")
+    assert f"__cudnn${CALLS[side]}" in text
+
+
+@on_a_gpu
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", [name for name in REGIMES if name not in LIBRARY])
+def test_cudnn_is_left_alone(name, side):
+    assert "__cudnn$conv" not in traced(REGIMES[name], side, "auto").lower().compile().as_text()
