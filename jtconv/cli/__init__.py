@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jtconv.cli import demo, draw, explain, tune, upsample
+from jtconv.cli import demo, docs, draw, explain, tune, upsample
 
 EPILOG = "See a command's own page with  jtconv COMMAND --help ."
 
@@ -23,6 +23,7 @@ app.command("explain", epilog=explain.EPILOG)(explain.run)
 app.command("tune", epilog=tune.EPILOG)(tune.run)
 app.command("draw", epilog=draw.EPILOG)(draw.run)
 app.command("explore", epilog=draw.EXPLORE_EPILOG)(draw.explore)
+app.command("docs", epilog=docs.EPILOG)(docs.run)
 
 
 def _show_version(wanted: bool) -> None:
