@@ -1,0 +1,1 @@
+"""Other frameworks' words and weights, against the frameworks themselves."""

@@ -1,0 +1,107 @@
+"""Equinox: its layers there and back, by chance, periodic ones too."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jtconv
+from jtconv.interop import equinox as words
+from tests.compare import assert_close
+
+pytestmark = pytest.mark.peer("equinox")
+
+
+def drawn(chance: random.Random) -> dict[str, Any]:
+    """The arguments of one layer, and the ``size`` of its input."""
+    rank = chance.choice((1, 1, 2, 2, 3))
+    longest = {1: 7, 2: 4, 3: 3}[rank]
+
+    def each(most: int, least: int = 1) -> tuple[int, ...]:
+        return tuple(chance.randint(least, most) for _ in range(rank))
+
+    stride, groups = each(3), chance.choice((1, 1, 2))
+    pairs = tuple((chance.randint(0, 1), chance.randint(0, 1)) for _ in range(rank))
+    words = {
+        "num_spatial_dims": rank,
+        "in_channels": groups * chance.randint(1, 2),
+        "out_channels": groups * chance.randint(1, 2),
+        "kernel_size": each(longest, 2),
+        "stride": stride,
+        "padding": chance.choice(("SAME", "SAME_LOWER", "VALID", 1, pairs)),
+        "output_padding": tuple(chance.randint(0, s - 1) for s in stride),
+        "dilation": chance.choice((1, each(2))),
+        "groups": groups,
+        "use_bias": chance.random() < 0.5,
+        "size": each(longest, 2),
+    }
+    if chance.random() < 0.3:
+        padding = chance.choice(("SAME", "SAME_LOWER"))
+        words |= {"padding_mode": "CIRCULAR", "padding": padding, "output_padding": 0}
+    return words
+
+
+def layers(count: int, seed: str) -> list:
+    chance = random.Random(seed)
+    marks = pytest.mark.slow if seed == "many" else ()
+    return [
+        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("arguments", [*layers(20, "few"), *layers(200, "many")])
+def test_a_layer_there_and_back(arguments, rng):
+    import equinox
+
+    arguments = dict(arguments)
+    x = rng.normal(size=(arguments["in_channels"], *arguments.pop("size")))
+    layer = equinox.nn.ConvTranspose(**arguments, key=jax.random.key(1))
+    want = layer(x)
+    moved = words.to_nnx(layer)
+    assert_close(jnp.moveaxis(moved(jnp.moveaxis(x, 0, -1)), -1, 0), want)
+    back = words.from_nnx(moved)
+    for name in ("weight", "bias"):
+        mine, theirs = getattr(back, name), getattr(layer, name)
+        if theirs is None:
+            assert mine is None
+        else:
+            assert mine.dtype == theirs.dtype
+            np.testing.assert_array_equal(mine, theirs)
+    assert_close(back(x), want)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64"])
+def test_dtypes_are_kept(dtype):
+    import equinox
+
+    layer = equinox.nn.ConvTranspose1d(2, 3, 4, dtype=dtype, key=jax.random.key(1))
+    moved = words.to_nnx(layer)
+    assert moved.kernel[...].dtype == dtype
+    np.testing.assert_array_equal(words.from_nnx(moved).weight, layer.weight)
+
+
+def test_a_mismatch_says_which_parameter():
+    import equinox
+
+    layer = equinox.nn.ConvTranspose1d(2, 3, 4, key=jax.random.key(1))
+    wrong = equinox.tree_at(lambda m: m.weight, layer, jnp.ones((3, 2, 5)))
+    with pytest.raises(ValueError, match=r"weight must have shape \(3, 2, 4\), got \(3, 2, 5\)"):
+        words.to_nnx(wrong)
+    wrong = equinox.tree_at(lambda m: m.bias, layer, jnp.ones(3))
+    with pytest.raises(ValueError, match=r"bias must have shape \(3, 1\), got \(3,\)"):
+        words.to_nnx(wrong)
+    with pytest.raises(TypeError, match=r"must be an equinox\.nn\.ConvTranspose, got Conv1d"):
+        words.to_nnx(equinox.nn.Conv1d(2, 3, 4, key=jax.random.key(1)))
+
+
+def test_masked_weights_go_as_zeros(rng):
+    mask = rng.integers(0, 2, (3, 2, 2))
+    layer = jtconv.nnx.ConvTranspose(2, 2, 3, 2, mask=jnp.asarray(mask), rngs=nnx.Rngs(0))
+    x = rng.normal(size=(4, 2)).astype("float32")
+    assert_close(words.from_nnx(layer)(x.T).T, layer(x))

@@ -1,0 +1,91 @@
+"""Flax: layers of both its APIs as ours and back."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+
+import jtconv
+from jtconv.interop import flax as words
+from tests.compare import assert_close
+
+ARGUMENTS = {
+    "plain": {},
+    "transposed": {"transpose_kernel": True, "padding": "VALID", "use_bias": False},
+    "numbers": {"padding": [(1, 2), (0, 3)], "kernel_dilation": (2, 1)},
+    "circular": {"padding": "CIRCULAR", "transpose_kernel": True},
+    "half": {"param_dtype": jnp.bfloat16, "dtype": jnp.float32},
+}
+
+
+def assert_same_parameters(got, want) -> None:
+    for name in ("kernel", "bias"):
+        mine, theirs = getattr(got, name), getattr(want, name)
+        assert (mine is None) == (theirs is None)
+        if theirs is not None:
+            assert mine[...].dtype == theirs[...].dtype
+            np.testing.assert_array_equal(mine[...], theirs[...])
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_nnx_there_and_back(name, rng):
+    rest = {"bias_init": nnx.initializers.normal(), "rngs": nnx.Rngs(3)}
+    theirs = nnx.ConvTranspose(3, 2, (4, 3), (2, 3), **ARGUMENTS[name], **rest)
+    x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
+    ours = words.to_nnx(theirs)
+    assert type(ours) is jtconv.nnx.ConvTranspose
+    assert_close(ours(x), theirs(x), slack=2)
+    back = words.from_nnx(ours)
+    assert type(back) is nnx.ConvTranspose
+    assert_same_parameters(back, theirs)
+    assert back.padding == theirs.padding
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_linen_there_and_back(name, rng):
+    rest = {"bias_init": nnx.initializers.normal()}
+    theirs = linen.ConvTranspose(2, (4, 3), (2, 3), **ARGUMENTS[name], **rest)
+    x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
+    want, variables = theirs.init_with_output(jax.random.key(5), x)
+    ours = words.to_nnx(theirs, variables["params"])
+    assert_close(ours(x), want, slack=2)
+    module, again = words.to_linen(ours)
+    assert type(module) is jtconv.linen.ConvTranspose
+    assert jax.tree.structure(again) == jax.tree.structure(variables)
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
+    assert_close(module.apply(again, x), want, slack=2)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"padding": "SAME_LOWER"}, {"padding": "VALID", "output_padding": 1}]
+)
+def test_what_flax_has_no_name_for_goes_as_numbers(arguments, rng):
+    ours = jtconv.nnx.ConvTranspose(3, 2, (3, 5), (2, 3), **arguments, rngs=nnx.Rngs(1))
+    x = rng.normal(size=(1, 4, 3, 3)).astype("float32")
+    assert_close(words.from_nnx(ours)(x), ours(x))
+
+
+def test_what_flax_has_not():
+    layer = jtconv.nnx.ConvTranspose(2, 2, (3,), feature_group_count=2, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="feature_group_count=2, Flax has no groups"):
+        words.from_nnx(layer)
+    module, variables = words.to_linen(layer)
+    assert module.feature_group_count == 2
+    assert_close(module.apply(variables, jnp.ones((1, 4, 2))), layer(jnp.ones((1, 4, 2))))
+
+
+def test_a_mismatch_says_which_parameter():
+    layer = linen.ConvTranspose(2, (3,))
+    with pytest.raises(ValueError, match=r"kernel must have shape \(3, 4, 2\), got \(3, 4, 5\)"):
+        words.to_nnx(layer, {"kernel": jnp.ones((3, 4, 5)), "bias": jnp.ones(2)})
+    with pytest.raises(ValueError, match=r"bias must have shape \(2,\), got \(5,\)"):
+        words.to_nnx(layer, {"kernel": jnp.ones((3, 4, 2)), "bias": jnp.ones(5)})
+    with pytest.raises(ValueError, match="params has no 'bias'"):
+        words.to_nnx(layer, {"kernel": jnp.ones((3, 4, 2))})
+    with pytest.raises(TypeError, match="params must be given"):
+        words.to_nnx(layer)
+    with pytest.raises(TypeError, match=r"ConvTranspose of flax\.nnx or flax\.linen, got Conv"):
+        words.to_nnx(linen.Conv(2, (3,)))

@@ -1,0 +1,121 @@
+"""Haiku: parameters of its layers there and back, by chance."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jtconv
+from jtconv.interop import haiku as words
+from tests.compare import assert_close
+
+pytestmark = pytest.mark.peer("haiku")
+
+
+def drawn(chance: random.Random) -> dict[str, Any]:
+    """The arguments of one layer, and the ``size`` and ``channels`` of its input."""
+    rank = chance.choice((1, 1, 2, 2, 3))
+    longest = {1: 7, 2: 4, 3: 3}[rank]
+
+    def each(most: int, least: int = 1) -> tuple[int, ...]:
+        return tuple(chance.randint(least, most) for _ in range(rank))
+
+    size, kernel, stride = each(longest, 2), each(longest), each(3)
+    named = chance.choice(("SAME", "VALID"))
+    pairs = tuple((chance.randint(1, 3), chance.randint(1, 3)) for _ in range(rank))
+    words = {
+        "num_spatial_dims": rank,
+        "output_channels": chance.randint(1, 3),
+        "kernel_shape": kernel,
+        "stride": stride,
+        "padding": chance.choice((named, pairs)),
+        "with_bias": chance.random() < 0.5,
+        "data_format": chance.choice(("channels_last", "channels_first", "NHWC", "NCHW")),
+        "size": size,
+        "channels": chance.randint(1, 3),
+    }
+    if isinstance(words["padding"], str) and chance.random() < 0.5:
+        columns = list(zip(size, stride, kernel, strict=True))
+        least = [(n - 1) * s + (1 if named == "SAME" else k) for n, s, k in columns]
+        shape = tuple(m + chance.randint(0, s - 1) for m, s in zip(least, stride, strict=True))
+        words["output_shape"] = shape
+    return words
+
+
+def layers(count: int, seed: str) -> list:
+    chance = random.Random(seed)
+    marks = pytest.mark.slow if seed == "many" else ()
+    return [
+        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
+    ]
+
+
+def by_haiku(arguments: dict[str, Any], x, params=None):
+    """Parameters, made where there are none, and what Haiku computes with them."""
+    import haiku as hk
+
+    model = hk.without_apply_rng(
+        hk.transform(
+            lambda x: hk.ConvNDTranspose(
+                **arguments, name="up", b_init=hk.initializers.RandomNormal()
+            )(x)
+        )
+    )
+    params = model.init(jax.random.key(2), x) if params is None else {"up": params}
+    return params["up"], model.apply(params, x)
+
+
+@pytest.mark.parametrize("arguments", [*layers(20, "few"), *layers(200, "many")])
+def test_parameters_there_and_back(arguments, rng):
+    arguments = dict(arguments)
+    x = rng.normal(size=(2, *arguments.pop("size"), arguments.pop("channels")))
+    last = arguments["data_format"] in ("channels_last", "NHWC")
+    params, want = by_haiku(arguments, x if last else jnp.moveaxis(x, -1, 1))
+    want = want if last else jnp.moveaxis(want, 1, -1)
+    moved = words.to_nnx(params, **arguments)
+    assert_close(moved(x), want)
+    again, keywords = words.from_nnx(moved)
+    assert set(again) == set(params)
+    for name, array in params.items():
+        assert again[name].dtype == array.dtype
+        np.testing.assert_array_equal(again[name].reshape(array.shape), array)
+    assert_close(by_haiku(keywords, x, again)[1], want)
+
+
+def test_a_mask_stays_one(rng):
+    mask = jnp.asarray(rng.integers(0, 2, (3, 2, 4)), "float64")
+    arguments = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 3, "mask": mask}
+    x = rng.normal(size=(2, 5, 4))
+    params, want = by_haiku(arguments, x)
+    moved = words.to_nnx(params, **arguments)
+    assert_close(moved(x), want)
+    assert_close(
+        jax.grad(lambda x: moved(x).sum())(x),
+        jax.grad(lambda x: by_haiku(arguments, x, params)[1].sum())(x),
+    )
+    again, keywords = words.from_nnx(moved)
+    np.testing.assert_array_equal(keywords["mask"], mask)
+    np.testing.assert_array_equal(again["w"], params["w"])
+
+
+def test_a_mismatch_says_which_parameter():
+    params = {"w": jnp.ones((3, 2, 4)), "b": jnp.ones(2)}
+    arguments = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 3}
+    with pytest.raises(ValueError, match=r"w must have shape \(5, 2, 4\), got \(3, 2, 4\)"):
+        words.to_nnx(params, **{**arguments, "kernel_shape": 5})
+    with pytest.raises(ValueError, match=r"b must have shape \(2, 1\), got \(2,\)"):
+        words.to_nnx(params, **arguments, data_format="channels_first")
+    with pytest.raises(ValueError, match=r"mask must have shape \(3, 2, 4\), got \(3, 4\)"):
+        words.to_nnx(params, **arguments, mask=jnp.ones((3, 4)))
+
+
+def test_what_haiku_has_not():
+    layer = jtconv.nnx.ConvTranspose(2, 2, (3,), feature_group_count=2, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"feature_group_count=2.*Haiku has neither"):
+        words.from_nnx(layer)

@@ -1,0 +1,185 @@
+"""Keras on its JAX backend: the operation by chance, the layers there and back."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jtconv
+from jtconv.interop import keras as words
+from jtconv.interop.keras.layers import ACTIVATIONS
+from tests.compare import assert_close
+
+pytestmark = pytest.mark.peer("keras")
+
+
+class Call(NamedTuple):
+    """Shapes, channels last, and keywords of one call."""
+
+    x: tuple[int, ...]
+    w: tuple[int, ...]
+    keywords: dict[str, Any]
+
+
+def drawn(chance: random.Random) -> Call:
+    rank = chance.choice((1, 1, 2, 2, 3))
+    longest = {1: 7, 2: 4, 3: 3}[rank]
+
+    def each(most: int, least: int = 1) -> tuple[int, ...]:
+        return tuple(chance.randint(least, most) for _ in range(rank))
+
+    channels, features = chance.randint(1, 3), chance.randint(1, 3)
+    keywords = {
+        "strides": chance.choice((2, each(4))),
+        "padding": chance.choice(("same", "valid", "SAME")),
+        "output_padding": chance.choice((None, 1, each(3, 0))),
+        "data_format": chance.choice((None, "channels_last", "channels_first")),
+        "dilation_rate": chance.choice((1, 1, each(3))),
+    }
+    return Call((2, *each(longest), channels), (*each(longest), features, channels), keywords)
+
+
+def calls(count: int, seed: str) -> list:
+    chance = random.Random(seed)
+    marks = pytest.mark.slow if seed == "many" else ()
+    return [
+        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("call", [*calls(30, "few"), *calls(400, "many")])
+def test_sweep(call: Call, rng):
+    """The same values, or an error where Keras gives one or an array without cells."""
+    import keras
+
+    x, w = rng.normal(size=call.x), rng.normal(size=call.w)
+    if call.keywords["data_format"] == "channels_first":
+        x = np.moveaxis(x, -1, 1)
+    try:
+        want = keras.ops.conv_transpose(x, w, **call.keywords)
+    except ValueError:
+        want = None
+    if want is None or want.size == 0:
+        with pytest.raises(ValueError, match="padding leaves no output"):
+            words.conv_transpose(x, w, **call.keywords)
+    else:
+        assert_close(words.conv_transpose(x, w, **call.keywords), want)
+
+
+def test_the_data_format_keras_is_set_to(rng):
+    import keras
+
+    x, w = rng.normal(size=(1, 2, 7)), rng.normal(size=(3, 4, 2))
+    keras.config.set_image_data_format("channels_first")
+    try:
+        assert words.conv_transpose(x, w).shape == keras.ops.conv_transpose(x, w).shape
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+LAYERS = {
+    "same": ((1, 3, 4), {"strides": 2, "padding": "same"}),
+    "same, some more": ((2, 3, 4), {"strides": 3, "padding": "same", "output_padding": (1, 2)}),
+    "valid": ((2, 3, (2, 5)), {"strides": (3, 2), "use_bias": False}),
+    "valid, some more": ((1, 2, 2), {"strides": 4, "output_padding": 1}),
+    "dilated": ((2, 2, 3), {"dilation_rate": (2, 1), "padding": "same"}),
+    "channels first": ((1, 3, 3), {"strides": 2, "data_format": "channels_first"}),
+    "3d": ((3, 2, 2), {"strides": (2, 1, 2), "padding": "same", "activation": "tanh"}),
+}
+
+
+def layer_of(name: str, dtype="float64"):
+    import keras
+
+    keras.utils.set_random_seed(len(name))
+    (rank, *rest), keywords = LAYERS[name]
+    made = getattr(keras.layers, f"Conv{rank}DTranspose")(
+        *rest, **keywords, bias_initializer="uniform", dtype=dtype
+    )
+    first = keywords.get("data_format") == "channels_first"
+    made.build((None, 2, *(None,) * rank) if first else (None, *(None,) * rank, 2))
+    return made
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_there_and_back(name, rng):
+    made = layer_of(name)
+    moved = words.to_nnx(made)
+    x = rng.normal(size=(2, *range(3, 3 + made.rank), 2))
+    if made.data_format == "channels_first":
+        want = np.moveaxis(made(np.moveaxis(x, -1, 1)), 1, -1)
+    else:
+        want = np.asarray(made(x))
+    assert_close(moved(x), want)
+    back = words.from_nnx(moved)
+    for mine, theirs in zip(back.get_weights(), made.get_weights(), strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs)
+    said, meant = back.get_config(), made.get_config()
+    for word in ("filters", "kernel_size", "strides", "dilation_rate", "use_bias", "activation"):
+        assert said[word] == meant[word]
+    assert_close(jnp.asarray(back(x)), want)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_dtypes_are_kept(dtype):
+    made = layer_of("same", dtype)
+    moved = words.to_nnx(made)
+    assert moved.kernel[...].dtype == dtype
+    np.testing.assert_array_equal(words.from_nnx(moved).get_weights()[0], made.get_weights()[0])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_the_same_in_both(name, rng):
+    import keras
+
+    x = rng.normal(size=(40, 3)) * 5
+    assert_close(ACTIVATIONS[name](x), np.asarray(keras.activations.get(name)(x)))
+
+
+def test_what_cannot_move_is_named():
+    import keras
+
+    with pytest.raises(TypeError, match="Conv3DTranspose, got Dense"):
+        words.to_nnx(keras.layers.Dense(3))
+    with pytest.raises(ValueError, match="no weights yet"):
+        words.to_nnx(keras.layers.Conv1DTranspose(2, 3))
+    layer = keras.layers.Conv1DTranspose(2, 3, activation="gelu")
+    layer.build((None, 5, 2))
+    with pytest.raises(TypeError, match="activation='gelu'; those with a counterpart are linear"):
+        words.to_nnx(layer)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"feature_group_count": 2}, "feature_group_count=2 and 1 spatial axes: Keras has no"),
+        ({"padding": [(1, 3)]}, r"the crops \(\(2, 0\),\) have no words in Keras"),
+    ],
+)
+def test_what_keras_has_no_words_for(keywords, message):
+    layer = jtconv.nnx.ConvTranspose(2, 2, (4,), (2,), **keywords, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=message):
+        words.from_nnx(layer)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"padding": "causal"}, "padding must be one of VALID, SAME"),
+        ({"strides": 0}, "strides must be an int >= 1"),
+        ({"output_padding": -1}, "output_padding must be an int >= 0"),
+        ({"data_format": "NCHW"}, "data_format must be one of channels_last, channels_first"),
+        ({"dilation_rate": (1, 2)}, "dilation_rate must be one int or 1 ints"),
+        ({"kernel": jnp.ones((3, 2, 4))}, "kernel must have the 3 channels of inputs"),
+    ],
+)
+def test_errors_in_the_words_of_keras(keywords, message):
+    given = {"inputs": jnp.ones((1, 5, 3)), "kernel": jnp.ones((3, 2, 3)), **keywords}
+    with pytest.raises((ValueError, TypeError), match=message):
+        words.conv_transpose(**given)

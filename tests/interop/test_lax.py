@@ -1,0 +1,155 @@
+"""jax.lax: the signature of the JAX that is installed, and its numbers by chance."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+from jtconv.interop import lax as words
+from tests.compare import assert_close
+
+LAYOUTS = {
+    1: (None, ("NCH", "OIH", "NCH"), ("HNC", "IHO", "NHC")),
+    2: (None, ("NCHW", "OIHW", "NCHW"), ("NHWC", "HWOI", "NCHW")),
+    3: (None, ("NCDHW", "OIDHW", "NCDHW"), ("NHWDC", "HWDIO", "NHWDC")),
+}
+
+
+class Call(NamedTuple):
+    """The shapes, in the default layout, and the keywords of one call."""
+
+    x: tuple[int, ...]
+    w: tuple[int, ...]
+    keywords: dict[str, Any]
+
+
+def drawn(chance: random.Random) -> Call:
+    rank = chance.choice((1, 1, 2, 2, 3))
+    longest = {1: 7, 2: 4, 3: 3}[rank]
+
+    def each(most: int, least: int = 1) -> tuple[int, ...]:
+        return tuple(chance.randint(least, most) for _ in range(rank))
+
+    channels, features = chance.randint(1, 3), chance.randint(1, 3)
+    turned = chance.random() < 0.5
+    pairs = tuple((chance.randint(0, 4), chance.randint(0, 4)) for _ in range(rank))
+    keywords = {
+        "strides": each(3) if chance.random() < 0.8 else (1,) * rank,
+        "padding": chance.choice(("SAME", "VALID", pairs, pairs, "same", "SAME_LOWER", "valid")),
+        "rhs_dilation": chance.choice((None, each(3))),
+        "dimension_numbers": chance.choice(LAYOUTS[rank]),
+        "transpose_kernel": turned,
+        "use_consistent_padding": chance.random() < 0.4,
+    }
+    kernel = (features, channels) if turned else (channels, features)
+    return Call((2, *each(longest), channels), (*each(longest), *kernel), keywords)
+
+
+def laid(call: Call, rng) -> tuple[Any, Any]:
+    """Random operands in the layout that the call asks for."""
+    x, w = rng.normal(size=call.x), rng.normal(size=call.w)
+    specs = call.keywords["dimension_numbers"]
+    if specs is None:
+        return x, w
+    space = [letter for letter in specs[1] if letter not in "IO"]
+    x = x.transpose([["N", *space, "C"].index(letter) for letter in specs[0]])
+    return x, w.transpose([[*space, "I", "O"].index(letter) for letter in specs[1]])
+
+
+def calls(count: int, seed: str) -> list:
+    chance = random.Random(seed)
+    marks = pytest.mark.slow if seed == "many" else ()
+    return [
+        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
+    ]
+
+
+def test_the_signature_is_that_of_the_installed_jax():
+    ours = inspect.signature(words.conv_transpose).parameters.values()
+    theirs = inspect.signature(lax.conv_transpose).parameters.values()
+    assert [(p.name, p.kind, p.default) for p in ours] == [
+        (p.name, p.kind, p.default) for p in theirs
+    ]
+
+
+@pytest.mark.parametrize("call", [*calls(40, "few"), *calls(400, "many")])
+def test_sweep(call: Call, rng):
+    """The same values, or an error where lax gives one or an array without cells."""
+    x, w = laid(call, rng)
+    try:
+        want = lax.conv_transpose(x, w, **call.keywords)
+    except (ValueError, TypeError, RuntimeError):
+        want = None
+    if want is None or want.size == 0:
+        with pytest.raises(ValueError, match="padding"):
+            words.conv_transpose(x, w, **call.keywords)
+    else:
+        assert_close(words.conv_transpose(x, w, **call.keywords), want)
+
+
+def test_the_sweep_meets_every_word():
+    """And it is not errors alone that it compares."""
+    met = [param.values[0].keywords for param in calls(40, "few")]
+    for name in met[0]:
+        assert len({str(keywords[name]) for keywords in met}) > 1, name
+
+
+def test_numbered_dimension_numbers(rng):
+    x, w = rng.normal(size=(2, 3, 5)), rng.normal(size=(4, 3, 2))
+    numbers = lax.conv_dimension_numbers(x.shape, (4, 3, 2), ("NCH", "HIO", "NCH"))
+    rest = {"dimension_numbers": numbers, "transpose_kernel": False}
+    want = lax.conv_transpose(x, w, (2,), "SAME", **rest)
+    assert_close(words.conv_transpose(x, w, (2,), "SAME", **rest), want)
+
+
+@pytest.mark.parametrize("preferred", [None, "float32"])
+def test_result_dtypes(preferred, rng):
+    x = jnp.asarray(rng.normal(size=(1, 4, 2)), "bfloat16")
+    w = jnp.asarray(rng.normal(size=(3, 2, 2)), "bfloat16")
+    want = lax.conv_transpose(x, w, (2,), "SAME", preferred_element_type=preferred)
+    got = words.conv_transpose(x, w, (2,), "SAME", preferred_element_type=preferred)
+    assert got.dtype == want.dtype
+    assert_close(got, want, slack=2)
+
+
+def test_small_integers_wrap_as_in_lax(rng):
+    x, w = rng.integers(-99, 99, (1, 4, 2), "int8"), rng.integers(-99, 99, (3, 2, 2), "int8")
+    want = lax.conv_transpose(x, w, (2,), "SAME")
+    got = words.conv_transpose(x, w, (2,), "SAME")
+    assert got.dtype == want.dtype == "int8"
+    assert_close(got, want)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"padding": 1}, r"padding must be 'SAME', 'VALID' or one \(low, high\) pair per spatial"),
+        ({"padding": [(1, 1), (1, 1)]}, "1 in all, got"),
+        (
+            {"padding": "CAUSAL"},
+            "padding must be 'SAME', 'VALID' or a .* got 'CAUSAL'; jtconv",
+        ),
+        ({"strides": (2, 2)}, "strides must be one int or 1 ints"),
+        ({"rhs_dilation": (0,)}, r"rhs_dilation\[0\] must be an int >= 1"),
+        ({"rhs": jnp.ones((3, 4, 2))}, "rhs must have the 3 channels of lhs on axis 1"),
+        ({"lhs": jnp.ones((5, 3))}, "lhs must have 3 axes, to go with rhs of 3 axes; got 2"),
+        (
+            {"dimension_numbers": ("NWC", "WIX", "NWC")},
+            r"dimension_numbers\[1\] must hold 'I', 'O'",
+        ),
+    ],
+)
+def test_errors_in_the_words_of_lax(keywords, message):
+    given = {
+        "lhs": jnp.ones((1, 5, 3)),
+        "rhs": jnp.ones((3, 3, 2)),
+        "strides": (2,),
+        "padding": "SAME",
+    }
+    with pytest.raises((ValueError, TypeError), match=message):
+        words.conv_transpose(**{**given, **keywords})

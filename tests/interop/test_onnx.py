@@ -1,0 +1,299 @@
+"""ONNX: its own cases, onnxruntime by chance, nodes there and back, layers of a trained model."""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jtconv
+from jtconv.interop import onnx as words
+from tests.compare import assert_close
+
+pytestmark = pytest.mark.peer("onnx")
+
+
+def model_of(node, x, initializers, opset: int = 11):
+    """A model of one node, whose weights it holds."""
+    import onnx
+
+    kind = onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
+    given = onnx.helper.make_tensor_value_info(node.input[0], kind, x.shape)
+    made = onnx.helper.make_tensor_value_info(node.output[0], kind, None)
+    graph = onnx.helper.make_graph([node], "one", [given], [made], initializers)
+    sets = [onnx.helper.make_opsetid("", opset)]
+    return onnx.helper.make_model(graph, opset_imports=sets, ir_version=8)
+
+
+def by_onnxruntime(model, **inputs):
+    """What onnxruntime computes, or None where it refuses."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return session.run(None, inputs)
+    except Exception as error:
+        if type(error).__module__.startswith("onnxruntime"):
+            return None
+        raise
+
+
+def node_of(attributes: dict[str, Any], bias: bool = False):
+    import onnx
+
+    names = ["X", "W", "B"] if bias else ["X", "W"]
+    return onnx.helper.make_node("ConvTranspose", names, ["Y"], "n", **attributes)
+
+
+def tensors(**arrays):
+    import onnx
+
+    return [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+
+
+def own_cases() -> list[str]:
+    """The names of the cases that ship inside onnx, or one to skip."""
+    if importlib.util.find_spec("onnx") is None:
+        return ["onnx"]
+    return [case.name for case in collected()]
+
+
+def collected():
+    from onnx.backend.test.case.node import collect_testcases
+
+    return [case for case in collect_testcases("ConvTranspose") if case.data_sets]
+
+
+@pytest.mark.parametrize("name", own_cases())
+def test_onnxs_own_cases(name):
+    """By the function, and by the layer the node becomes."""
+    import onnx
+
+    case = next(case for case in collected() if case.name == name)
+    (node,) = case.model.graph.node
+    ((inputs, (want,)),) = case.data_sets
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    if "auto_pad" in attributes:
+        attributes["auto_pad"] = attributes["auto_pad"].decode()
+    assert_close(words.conv_transpose(*inputs, **attributes), want)
+    x, *rest = inputs
+    weights = dict(zip(node.input[1:], rest, strict=True))
+    layer = words.to_nnx(node, weights, x.shape[2:])
+    assert_close(jnp.moveaxis(layer(jnp.moveaxis(x, 1, -1)), -1, 1), want)
+
+
+def test_onnx_has_cases_of_every_attribute():
+    found = {a.name for case in collected() for a in case.model.graph.node[0].attribute}
+    assert len(collected()) >= 10
+    assert found >= {"auto_pad", "dilations", "group", "output_padding", "output_shape", "pads"}
+
+
+class Call(NamedTuple):
+    """Shapes and attributes of one node."""
+
+    x: tuple[int, ...]
+    w: tuple[int, ...]
+    attributes: dict[str, Any]
+    bias: bool
+
+
+def drawn(chance: random.Random) -> Call:
+    rank = chance.choice((1, 1, 2, 2, 3))
+    longest = {1: 7, 2: 4, 3: 3}[rank]
+
+    def each(most: int, least: int = 1) -> list[int]:
+        return [chance.randint(least, most) for _ in range(rank)]
+
+    kernel, stride, dilation = each(longest), each(4), each(3)
+    group, depth, width = chance.choice((1, 1, 2)), chance.randint(1, 2), chance.randint(1, 3)
+    size = each(longest)
+    full = [
+        (n - 1) * s + d * (k - 1) + 1
+        for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)
+    ]
+    auto_pad = chance.choice(("NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"))
+    attributes: dict[str, Any] = {"strides": stride, "dilations": dilation, "group": group}
+    if chance.random() < 0.5:
+        attributes["kernel_shape"] = kernel
+    if auto_pad != "NOTSET" or chance.random() < 0.5:
+        attributes["auto_pad"] = auto_pad
+    if auto_pad == "NOTSET" and chance.random() < 0.6:
+        attributes["pads"] = [chance.randint(0, 2) for _ in range(2 * rank)]
+    if chance.random() < 0.4:
+        attributes["output_padding"] = [chance.randint(0, s - 1) for s in stride]
+    if chance.random() < 0.3:
+        attributes["output_shape"] = [
+            max(1, most + chance.randint(-3, s)) for most, s in zip(full, stride, strict=True)
+        ]
+    shapes = (2, depth * group, *size), (depth * group, width, *kernel)
+    return Call(*shapes, attributes, chance.random() < 0.5)
+
+
+def calls(count: int, seed: str) -> list:
+    chance = random.Random(seed)
+    marks = pytest.mark.slow if seed == "many" else ()
+    return [
+        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
+    ]
+
+
+@pytest.mark.peer("onnxruntime")
+@pytest.mark.parametrize("call", [*calls(30, "few"), *calls(400, "many")])
+def test_sweep(call: Call, rng):
+    """The same values; where onnxruntime refuses, a clear error or the law."""
+    arrays = {
+        "W": rng.normal(size=call.w).astype("float32"),
+        "B": rng.normal(size=call.w[1] * call.attributes["group"]).astype("float32"),
+    }
+    if not call.bias:
+        del arrays["B"]
+    x = rng.normal(size=call.x).astype("float32")
+    node = node_of(call.attributes, call.bias)
+    answer = by_onnxruntime(model_of(node, x, tensors(**arrays)), X=x)
+    if answer is None:
+        pytest.skip("onnxruntime refuses this node")
+    got = words.conv_transpose(x, arrays["W"], arrays.get("B"), **call.attributes)
+    assert_close(got, answer[0])
+
+
+@pytest.mark.peer("onnxruntime")
+def test_onnxruntime_takes_most_of_the_sweep(rng):
+    taken = 0
+    for param in calls(30, "few"):
+        call = param.values[0]
+        x, w = np.ones(call.x, "float32"), np.ones(call.w, "float32")
+        node = node_of(call.attributes)
+        taken += by_onnxruntime(model_of(node, x, tensors(W=w)), X=x) is not None
+    assert taken >= 20
+
+
+@pytest.mark.peer("onnxruntime")
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_as_a_node_and_back(groups, bias, rng):
+    layer = jtconv.nnx.ConvTranspose(
+        4, 6, (3, 2), (2, 3), padding=[(1, 0), (0, 2)], kernel_dilation=(2, 1), use_bias=bias,
+        feature_group_count=groups, output_padding=(1, 2), rngs=nnx.Rngs(1),
+        bias_init=nnx.initializers.normal(),
+    )  # fmt: skip
+    x = rng.normal(size=(2, 4, 3, 5)).astype("float32")
+    node, initializers = words.from_nnx(layer, "up")
+    (want,) = by_onnxruntime(model_of(node, x, initializers), **{"up.X": x})
+    got = jnp.moveaxis(layer(jnp.moveaxis(x, 1, -1)), -1, 1)
+    assert_close(got, want)
+    again, same = words.from_nnx(words.to_nnx(node, initializers), "up")
+    assert again == node
+    assert same == initializers
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_dtypes_are_kept(dtype, rng):
+    import onnx
+
+    w = np.asarray(jnp.asarray(rng.normal(size=(2, 3, 3)), dtype))
+    layer = words.to_nnx(node_of({}), tensors(W=w))
+    assert layer.kernel[...].dtype == dtype
+    _, (weight,) = words.from_nnx(layer)
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(weight), w)
+
+
+def test_weights_that_do_not_fit_are_named(rng):
+    w, b = np.ones((4, 3, 2), "float32"), np.ones(5, "float32")
+    with pytest.raises(ValueError, match=r"W must have shape \(4, 3, 5\), got \(4, 3, 2\)"):
+        words.to_nnx(node_of({"kernel_shape": [5]}), {"W": w})
+    with pytest.raises(ValueError, match=r"B must have shape \(6,\), got \(5,\)"):
+        words.to_nnx(node_of({"group": 2}, bias=True), {"W": w, "B": b})
+    with pytest.raises(ValueError, match="node 'n': weights has no 'B'"):
+        words.to_nnx(node_of({}, bias=True), {"W": w})
+    with pytest.raises(ValueError, match="group must divide the 4 channels into W, got 3"):
+        words.to_nnx(node_of({"group": 3}), {"W": w})
+
+
+@pytest.mark.parametrize("padding", [[(3, 1)], "CIRCULAR"])
+def test_what_onnx_has_no_words_for(padding):
+    layer = jtconv.nnx.ConvTranspose(2, 2, (3,), (2,), padding=padding, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"padding.*(no words in ONNX|cannot be said as crops)"):
+        words.from_nnx(layer)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"auto_pad": "SAME"}, "auto_pad must be one of NOTSET, SAME_UPPER"),
+        ({"auto_pad": "VALID", "pads": [1, 1]}, "pads must be left out where auto_pad is 'VALID'"),
+        ({"pads": [1]}, "pads must be one int or 2 ints"),
+        ({"pads": [-1, 0]}, r"pads\[0\] must be an int >= 0"),
+        ({"strides": 2}, "strides must be a list of 1 ints, got 2"),
+        ({"output_padding": [1]}, r"output_padding\[0\] must be smaller than stride or dilation"),
+        ({"output_shape": [0]}, r"output_shape\[0\] must be an int >= 1"),
+        ({"output_shape": [9]}, r"output_shape\[0\] must be at most 7"),
+        ({"kernel_shape": [4]}, r"kernel_shape must be \(3,\), as W has it"),
+        ({"group": 2}, "group must divide the 3 channels of X"),
+    ],
+)
+def test_errors_in_the_words_of_onnx(attributes, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        words.conv_transpose(jnp.ones((1, 3, 5)), jnp.ones((3, 2, 3)), **attributes)
+
+
+def test_layers_of_a_model_with_an_output_shape(rng):
+    """Sizes come from shape inference; weights from a Constant node behind an Identity."""
+    import onnx
+
+    w = rng.normal(size=(2, 3, 4)).astype("float32")
+    x = rng.normal(size=(1, 2, 5)).astype("float32")
+    (weight,) = tensors(held=w)
+    model = model_of(node_of({"strides": [2], "output_shape": [9]}), x, [])
+    for node in (
+        onnx.helper.make_node("Identity", ["constant"], ["W"]),
+        onnx.helper.make_node("Constant", [], ["constant"], value=weight),
+    ):
+        model.graph.node.insert(0, node)
+    ((node, layer),) = words.layers(model)
+    assert node.name == "n"
+    want = words.conv_transpose(x, w, strides=[2], output_shape=[9])
+    assert_close(jnp.moveaxis(layer(jnp.moveaxis(x, 1, -1)), -1, 1), want)
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "length"
+    with pytest.raises(ValueError, match="input_shape, the input's spatial sizes, must be known"):
+        words.layers(model)
+
+
+def text_detector() -> Path:
+    """A trained model that ships inside a package: text detection, with two transposed layers."""
+    spec = importlib.util.find_spec("rapidocr_onnxruntime")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    (path,) = Path(spec.submodule_search_locations[0]).glob("models/*det*.onnx")
+    return path
+
+
+@pytest.mark.peer("onnxruntime")
+@pytest.mark.peer("rapidocr_onnxruntime")
+def test_layers_of_a_trained_model_on_a_photograph():
+    """Every layer agrees with onnxruntime on what really flows into it."""
+    import onnx
+    from sklearn.datasets import load_sample_image
+
+    model = onnx.load(text_detector())
+    found = words.layers(text_detector())
+    assert [layer.kernel.shape for _, layer in found] == [(2, 2, 24, 24), (2, 2, 1, 24)]
+    names = [name for node, _ in found for name in (node.input[0], node.output[0])]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    photograph = load_sample_image("china.jpg")[:96, :128].astype("float32") / 127.5 - 1
+    x = photograph.transpose(2, 0, 1)[None]
+    answers = by_onnxruntime(model, **{model.graph.input[0].name: x})[-len(names) :]
+    for (_, layer), seen, want in zip(found, answers[::2], answers[1::2], strict=True):
+        assert np.std(seen) > 0
+        got = jnp.moveaxis(layer(jnp.moveaxis(seen, 1, -1)), -1, 1)
+        assert_close(got, want)

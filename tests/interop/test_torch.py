@@ -1,0 +1,294 @@
+"""torch: its functions on its own samples and by chance, its modules there and back."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+import jtconv
+from jtconv.interop import torch as words
+from tests.compare import assert_close
+from tests.peers import Problem, problems
+
+pytestmark = pytest.mark.peer("torch")
+
+RANKS = (1, 2, 3)
+DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128", "int64")
+DEFAULT, MANY = {1: 6, 2: 6, 3: 3}, {1: 120, 2: 120, 3: 60}
+
+
+def by_us(rank: int):
+    return getattr(words, f"conv_transpose{rank}d")
+
+
+def by_torch(rank: int):
+    import torch
+
+    return getattr(torch.nn.functional, f"conv_transpose{rank}d")
+
+
+def as_jax(tensor):
+    """A tensor as an array, bfloat16 too."""
+    return jnp.asarray(words.tensors.numpy_of(tensor))
+
+
+def channels_last(x):
+    return jnp.moveaxis(as_jax(x), 1, -1)
+
+
+def assert_same(got, want, slack=1.0) -> None:
+    """Both sides round half floats, each in its own way."""
+    assert str(got.dtype) == str(want.dtype).removeprefix("torch.")
+    assert_close(got, as_jax(want), slack=slack)
+
+
+def every_sample():
+    """Each rank and dtype, of which the default run takes all of one and some of the others."""
+    quick = {(1, "bfloat16"), (1, "int64"), (1, "complex64"), (2, "float32"), (3, "float16")}
+    pairs = [(rank, name) for rank in RANKS for name in DTYPES]
+    return [pytest.param(*pair, marks=() if pair in quick else pytest.mark.slow) for pair in pairs]
+
+
+@pytest.mark.peer("expecttest")
+@pytest.mark.parametrize(("rank", "dtype"), every_sample())
+def test_torchs_own_samples(rank, dtype):
+    import torch
+    from torch.testing._internal.common_methods_invocations import op_db
+
+    operator = next(op for op in op_db if op.name == f"nn.functional.conv_transpose{rank}d")
+    assert {str(known) for known in operator.dtypes} == {f"torch.{name}" for name in DTYPES}
+    samples = list(operator.sample_inputs("cpu", getattr(torch, dtype)))
+    assert len(samples) >= 10
+    for sample in samples:
+        arrays = [None if a is None else as_jax(a) for a in (sample.input, *sample.args)]
+        want = by_torch(rank)(sample.input, *sample.args, **sample.kwargs)
+        assert_same(by_us(rank)(*arrays, **sample.kwargs), want, slack=2)
+
+
+def swept() -> list:
+    return [
+        pytest.param(problem, id=f"{kind}-{rank}d-{number}", marks=marks)
+        for kind, counts, marks in (("few", DEFAULT, ()), ("many", MANY, pytest.mark.slow))
+        for rank in RANKS
+        for number, problem in enumerate(problems(counts[rank], f"interop-{kind}", rank))
+    ]
+
+
+@pytest.mark.parametrize("p", swept())
+def test_sweep(p: Problem, rng):
+    import torch
+
+    rank = len(p.input)
+    x = torch.tensor(rng.normal(size=(p.batch, p.depth * p.groups, *p.input)))
+    x = x[0] if p.batch == 1 else x  # unbatched, half of the time
+    w = torch.tensor(rng.normal(size=(p.depth * p.groups, p.width, *p.kernel)))
+    bias = torch.tensor(rng.normal(size=p.width * p.groups)) if p.bias else None
+    rest = (p.stride, p.padding, p.output_padding, p.groups, p.dilation)
+    got = by_us(rank)(*(None if a is None else as_jax(a) for a in (x, w, bias)), *rest)
+    assert_same(got, by_torch(rank)(x, w, bias, *rest))
+
+
+WRONG = {
+    "ranks": (((1, 2, 4, 4), (2, 3, 3, 3)), {"rank": 1}, "weight must have"),
+    "an input of too few axes": (((2,), (2, 3, 3)), {}, "input must have 3 axes, or 2"),
+    "channels": (((1, 3, 5), (2, 3, 3)), {}, "weight must have the 3 channels of input on axis"),
+    "groups": (((1, 3, 5), (3, 3, 3)), {"groups": 2}, "groups must divide the 3 channels"),
+    "a bias": (((1, 3, 5), (3, 2, 3), (3,)), {}, r"bias must have shape \(C_out,\) = \(2,\)"),
+    "stride 0": (((1, 3, 5), (3, 2, 3)), {"stride": 0}, "stride must be an int >= 1, got 0"),
+    "three strides": (((1, 3, 5), (3, 2, 3)), {"stride": (1, 2)}, "stride must be one int or 1"),
+    "negative padding": (((1, 3, 5), (3, 2, 3)), {"padding": -1}, "padding must be an int >= 0"),
+    "a name": (((1, 3, 5), (3, 2, 3)), {"padding": "same"}, "padding must be an int >= 0"),
+    "output_padding": (
+        ((1, 3, 5), (3, 2, 3)), {"stride": 2, "output_padding": 2}, r"output_padding\[0\] must be"
+    ),
+    "dilation 0": (((1, 3, 5), (3, 2, 3)), {"dilation": 0}, "dilation must be an int >= 1"),
+    "nothing left": (((1, 3, 2), (3, 2, 2)), {"padding": 2}, "padding leaves no output"),
+    "no cells": (((1, 3, 0), (3, 2, 2)), {}, "input must have no axis of size 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_torch_refuses_we_refuse_in_its_words(case):
+    import torch
+
+    shapes, keywords, message = WRONG[case]
+    keywords = dict(keywords)
+    rank = keywords.pop("rank", len(shapes[1]) - 2)
+    with pytest.raises((RuntimeError, TypeError, ValueError)):
+        by_torch(rank)(*map(torch.ones, shapes), **keywords)
+    with pytest.raises((TypeError, ValueError), match=message):
+        by_us(rank)(*map(jnp.ones, shapes), **keywords)
+
+
+def test_dtypes_must_agree():
+    import torch
+
+    with pytest.raises(RuntimeError):
+        torch.nn.functional.conv_transpose1d(torch.ones(1, 2, 3), torch.ones(2, 3, 3).double())
+    with pytest.raises(TypeError, match=r"weight must have the dtype of input.*input\.astype"):
+        words.conv_transpose1d(jnp.ones((1, 2, 3), "float32"), jnp.ones((2, 3, 3), "float64"))
+
+
+MODULES = {
+    "plain 1d": ((1, 3, 5, 4), {}),
+    "gan": ((2, 3, 5, 4), {"stride": 2, "padding": 1, "bias": False}),
+    "grouped": ((2, 4, 6, (3, 2)), {"stride": (2, 3), "groups": 2, "output_padding": (1, 2)}),
+    "dilated": ((1, 2, 3, 3), {"stride": 2, "dilation": 3, "output_padding": 2, "padding": 4}),
+    "depthwise": ((2, 3, 6, 3), {"groups": 3, "bias": False, "padding": (0, 2)}),
+    "3d": ((3, 2, 2, (2, 1, 3)), {"stride": (2, 1, 1), "groups": 2}),
+}
+
+
+def module_of(name: str, dtype="float64"):
+    import torch
+
+    torch.manual_seed(len(name))
+    (rank, *rest), keywords = MODULES[name]
+    kind = getattr(torch.nn, f"ConvTranspose{rank}d")
+    return kind(*rest, **keywords, dtype=getattr(torch, dtype))
+
+
+def assert_same_parameters(got, want) -> None:
+    """To the bit, in the same dtype and order."""
+    import torch
+
+    assert list(got.state_dict()) == list(want.state_dict())
+    for name, tensor in want.state_dict().items():
+        assert got.state_dict()[name].dtype == tensor.dtype
+        assert torch.equal(got.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_there_and_back(name):
+    import torch
+
+    module = module_of(name)
+    (rank, channels, *_), _ = MODULES[name]
+    x = torch.randn(2, channels, *range(3, 3 + rank), dtype=torch.float64)
+    layer = words.to_nnx(module)
+    assert isinstance(layer, jtconv.nnx.ConvTranspose)
+    assert_close(jnp.moveaxis(layer(channels_last(x)), -1, 1), module(x).detach().numpy())
+    back = words.from_nnx(layer)
+    assert_same_parameters(back, module)
+    assert repr(back) == repr(module)
+
+
+@pytest.mark.parametrize("dtype", [name for name in DTYPES if name != "int64"])
+@pytest.mark.parametrize("name", ["gan", "grouped"])
+def test_dtypes_are_kept(name, dtype):
+    module = module_of(name, dtype)
+    layer = words.to_nnx(module)
+    assert layer.kernel[...].dtype == dtype
+    assert_same_parameters(words.from_nnx(layer), module)
+
+
+def test_a_layer_of_ours_there_and_back(rng):
+    """Without transpose_kernel, and with a name for its padding that torch can say in numbers."""
+    layer = jtconv.nnx.ConvTranspose(
+        4, 6, (4, 2), (2, 1), padding="SAME", feature_group_count=2, rngs=nnx.Rngs(1),
+        bias_init=nnx.initializers.normal(),
+    )  # fmt: skip
+    x = rng.normal(size=(2, 3, 5, 4)).astype("float32")
+    layer.padding = [(1, 1), (0, 0)]  # torch cannot crop more behind
+    again = words.to_nnx(words.from_nnx(layer))
+    assert_close(again(x), layer(x))
+    layer.padding = "SAME"
+    with pytest.raises(ValueError, match=r"the crops \(0, 1\) of spatial axis 1 have no words"):
+        words.from_nnx(layer)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("norm", ["weight_norm", "spectral_norm"])
+@pytest.mark.parametrize("where", ["utils", "utils.parametrizations"])
+def test_norms(norm, where, training):
+    """The weight that a norm makes, without making the norm move on."""
+    import torch
+
+    room = torch.nn.utils if where == "utils" else torch.nn.utils.parametrizations
+    module = getattr(room, norm)(module_of("grouped"))
+    if norm == "weight_norm":
+        scale = dict(module.named_parameters())
+        key = "weight_g" if where == "utils" else "parametrizations.weight.original0"
+        scale[key].data *= 3.5  # stale copies of the weight do not know
+    module.train(training)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    layer = words.to_nnx(module)
+    assert all(torch.equal(before[name], t) for name, t in module.state_dict().items())
+    x = torch.randn(2, 4, 3, 4, dtype=torch.float64)
+    assert_close(jnp.moveaxis(layer(channels_last(x)), -1, 1), module.eval()(x).detach().numpy())
+
+
+def generator():
+    import torch
+    from torch import nn
+
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding="same"), nn.LeakyReLU(0.3),
+        nn.ConvTranspose2d(4, 6, 4, 2, 1, bias=False), nn.BatchNorm2d(6, momentum=0.2), nn.ReLU(),
+        nn.Sequential(nn.ConvTranspose2d(6, 2, 3, 2, 1, 1, groups=2), nn.ELU(0.7), nn.Identity()),
+        nn.Conv2d(2, 2, (1, 2), 2, (0, 1), groups=2), nn.BatchNorm2d(2, affine=False), nn.Tanh(),
+        nn.SiLU(), nn.ReLU6(), nn.Sigmoid(),
+    ).double()  # fmt: skip
+
+
+def test_a_sequential_there_and_back():
+    import torch
+
+    model = generator()
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    model(x + 1)  # running statistics of its own
+    model.eval()
+    moved = words.to_nnx(model)
+    assert_close(jnp.moveaxis(moved(channels_last(x)), -1, 1), model(x).detach().numpy(), slack=8)
+    back = words.from_nnx(moved).eval()
+    counted = {k: v for k, v in model.state_dict().items() if "num_batches" not in k}
+    for name, tensor in counted.items():
+        assert torch.equal(back.state_dict()[name], tensor), name
+    assert repr(back) == repr(model)
+    assert torch.equal(back(x), model(x))
+
+
+def test_an_unsupported_module_is_named():
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.ConvTranspose1d(2, 3, 3), torch.nn.PReLU())
+    with pytest.raises(TypeError, match=r"PReLU has no counterpart here\. These have: Sequential"):
+        words.to_nnx(model)
+    with pytest.raises(TypeError, match="has no counterpart in torch"):
+        words.from_nnx(nnx.Sequential(jnp.cos))
+    with pytest.raises(TypeError, match="padding_mode='circular' has no counterpart"):
+        words.to_nnx(torch.nn.Conv1d(2, 2, 3, padding=1, padding_mode="circular"))
+    with pytest.raises(TypeError, match="BatchNorm without running statistics"):
+        words.to_nnx(torch.nn.BatchNorm1d(2, track_running_stats=False))
+
+
+def test_a_mismatch_says_which_parameter():
+    import torch
+
+    module = module_of("grouped")
+    module.weight = torch.nn.Parameter(module.weight[:, :2].clone())
+    with pytest.raises(ValueError, match=r"weight must have shape \(4, 3, 3, 2\), got \(4, 2"):
+        words.to_nnx(module)
+    module = module_of("grouped")
+    module.bias = torch.nn.Parameter(module.bias[:4].clone())
+    with pytest.raises(ValueError, match=r"bias must have shape \(6,\), got \(4,\)"):
+        words.to_nnx(module)
+
+
+def test_a_lazy_module():
+    import torch
+
+    module = torch.nn.LazyConvTranspose1d(3, 2)
+    with pytest.raises(ValueError, match="no weight yet"):
+        words.to_nnx(module)
+    module(torch.ones(1, 4, 5))
+    assert words.to_nnx(module).kernel.shape == (2, 3, 4)
+
+
+def test_doubles_are_not_rounded_in_silence():
+    with jax.enable_x64(False), pytest.raises(TypeError, match="kernel is float64, which JAX"):
+        words.to_nnx(module_of("gan"))
