@@ -122,6 +122,8 @@ def draw(
     arguments.choice("view", view, tuple(VIEWS))
     arguments.choice("theme", theme, tuple(PALETTES))
     values, kernel = _numbers("x", x), _numbers("w", w)
+    if values.ndim != kernel.ndim:
+        raise ValueError(f"x and w must have as many axes, got {values.ndim} and {kernel.ndim}.")
     shapes = (1, *values.shape, 1), (*kernel.shape, 1, 1)
     asked = request.of_shapes("conv_transpose", *shapes, keywords, names=("x", "w"))
     g = asked.geometry

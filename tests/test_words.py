@@ -1,0 +1,228 @@
+"""The words of other frameworks: run there, they compute what ours compute; read, they say it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.nnx
+import jax
+import numpy as np
+import pytest
+
+import jtconv
+from jtconv import request, words
+from tests.compare import assert_close
+from tests.layers import Case, cases
+
+CASES = cases(48, seed=7)
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def said(case: Case, framework: str) -> words.Saying:
+    return next(s for s in case.plan().words if s.framework == framework)
+
+
+def first(array: np.ndarray) -> np.ndarray:
+    """Channels last to channels first."""
+    return np.moveaxis(array, -1, 1)
+
+
+def theirs(case: Case, order: str) -> np.ndarray:
+    """Our kernel, turned round where it is to be, as IO*, OI*, *OI or *IO with groups."""
+    w, g, rank = case.numbers()[1], case.keywords["groups"], case.rank
+    if case.keywords.get("flip_kernel"):
+        w = np.flip(w, range(rank))
+    if order in ("IO*", "*OI"):  # (C_in, C_out // g): the group index changes sides
+        *kernel, depth, width = w.shape
+        w = w.reshape(*kernel, depth, g, width // g)
+        w = np.moveaxis(w, -2, -3).reshape(*kernel, g * depth, width // g)
+    if order in ("*OI", "OI*"):
+        w = np.swapaxes(w, -1, -2)
+    return np.moveaxis(w, (-2, -1), (0, 1)) if order.endswith("*") else w
+
+
+def test_the_cases_meet_every_answer():
+    """Every framework both has and lacks some of these layers, but for those that lack none."""
+    for framework in ("torch", "keras", "onnx", "flax", "lax"):
+        answers = {bool(said(case, framework).why_not) for case in CASES}
+        assert answers == {True, False}, framework
+    for op in ("conv", "conv_transpose"):
+        for framework in ("torch", "keras", "onnx"):
+            sayings = [said(case, framework) for case in CASES if case.op == op]
+            assert {bool(saying.why_not) for saying in sayings} == {True, False}
+
+
+@pytest.mark.peer("torch")
+@each_case
+def test_torch(case):
+    torch = pytest.importorskip("torch")
+    saying = said(case, "torch")
+    if saying.call is None:
+        assert saying.why_not
+        pytest.skip("torch has no words for this")
+    x, _, bias = case.numbers()
+    kernel = theirs(case, "IO*" if case.op == "conv_transpose" else "OI*")
+    assert saying.kernel.startswith(str(kernel.shape))
+    made: list[Any] = []
+
+    def loaded(kind: Any) -> Any:
+        def build(*arguments: Any, **keywords: Any) -> Any:
+            module = kind(*arguments, **keywords).double()
+            module.weight.data = torch.from_numpy(np.ascontiguousarray(kernel))
+            assert (module.bias is not None) == case.bias
+            if bias is not None:
+                module.bias.data = torch.from_numpy(bias)
+            made.append(module)
+            return module
+
+        return build
+
+    class Torch:
+        class nn:
+            functional = torch.nn.functional
+
+    kind = saying.call.split("torch.nn.Conv")[1].split("(")[0]
+    setattr(Torch.nn, f"Conv{kind}", loaded(getattr(torch.nn, f"Conv{kind}")))
+    x = torch.from_numpy(first(x).copy())
+    result = eval(saying.call, {"torch": Torch, "x": x})
+    y = result(x) if saying.why_not is None else result
+    assert len(made) == 1
+    assert_close(np.moveaxis(y.detach().numpy(), 1, -1), case.value())
+
+
+@each_case
+def test_lax(case):
+    saying = said(case, "lax")
+    x, w, bias = case.numbers()
+    assert saying.call is not None
+    if "turned round" in saying.kernel:
+        w = np.flip(w, range(case.rank))
+    y = eval(saying.call, {"jax": jax, "x": x, "w": w})
+    assert_close(np.asarray(y) + (0 if bias is None else bias), case.value())
+
+
+@each_case
+def test_flax(case):
+    saying = said(case, "flax")
+    assert saying.call is not None
+    x, w, bias = case.numbers()
+    rngs = flax.nnx.Rngs(0)
+    layer = eval(saying.call, {"flax": flax, "jtconv": jtconv, "rngs": rngs})
+    if "transpose_kernel=True" in saying.call:
+        # flax turns the kernel of a transposed layer round itself
+        w = theirs(case, "*OI")
+    assert layer.kernel.get_value().shape == w.shape
+    layer.kernel.set_value(jax.numpy.asarray(w))
+    assert (layer.bias is not None and layer.bias.get_value() is not None) == case.bias
+    if bias is not None:
+        layer.bias.set_value(jax.numpy.asarray(bias))
+    layer.dtype = layer.param_dtype = jax.numpy.float64
+    assert_close(layer(jax.numpy.asarray(x)), case.value())
+
+
+@pytest.mark.peer("onnxruntime")
+@each_case
+def test_onnx(case):
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    saying = said(case, "onnx")
+    if saying.call is None:
+        assert saying.why_not
+        pytest.skip("ONNX has no words for this")
+    kernel = theirs(case, "IO*" if case.op == "conv_transpose" else "OI*")
+    assert saying.kernel.startswith(str(kernel.shape))
+    x, _, bias = case.numbers()
+    feeds = {"X": first(x), "W": kernel} | ({} if bias is None else {"B": bias})
+    single = {name: np.ascontiguousarray(a, np.float32) for name, a in feeds.items()}
+    kind = onnx.TensorProto.FLOAT
+    inputs = [onnx.helper.make_tensor_value_info(n, kind, a.shape) for n, a in single.items()]
+    output = onnx.helper.make_tensor_value_info("Y", kind, None)
+    node = eval(saying.call, {"onnx": onnx})
+    graph = onnx.helper.make_graph([node], "layer", inputs, [output])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=9)
+    session = runtime.InferenceSession(model.SerializeToString())
+    (y,) = session.run(None, single)
+    np.testing.assert_allclose(np.moveaxis(y, 1, -1), case.value(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.peer("keras")
+@each_case
+def test_keras(case, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras")
+    saying = said(case, "keras")
+    if saying.call is None:
+        assert saying.why_not
+        pytest.skip("Keras has no words for this")
+    x, _, bias = case.numbers()
+    layer = eval(saying.call, {"keras": keras})
+    layer.build(x.shape)
+    kernel = theirs(case, "*OI" if case.op == "conv_transpose" else "*IO")
+    layer.set_weights([kernel] if bias is None else [kernel, bias])
+    y = np.asarray(layer(x.astype("float32")))
+    np.testing.assert_allclose(y, case.value(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("framework", words.READERS)
+@each_case
+def test_what_was_said_is_read_back(framework, case):
+    saying = said(case, framework)
+    if saying.call is None or saying.why_not:
+        pytest.skip(f"{framework} has no words for this")
+    reading = words.READERS[framework](saying.call)
+    assert reading.op == case.op
+    assert reading.kernel == case.w[:-2]
+    assert reading.bias == case.bias
+    assert reading.out_channels == case.w[-1]
+    assert reading.in_channels in (None, case.x[-1])
+    keywords = dict(reading.keywords)
+    keywords.pop("flip_kernel", None)
+    again = request.of_shapes(case.op, case.x, case.w, keywords)
+    mine = case.plan().request
+    assert again.geometry == mine.geometry
+    assert again.output_shape == mine.output_shape
+
+
+def test_a_layer_as_people_write_it():
+    """Positions, prefixes and Conv's own order of arguments."""
+    plain = words.READERS["torch"]("nn.Conv2d(4, 8, (3, 5), 2, 1, 2, 4, False)")
+    assert plain.keywords == {"stride": 2, "padding": 1, "dilation": 2, "groups": 4}
+    assert (plain.kernel, plain.bias) == ((3, 5), False)
+    turned = words.READERS["torch"]("torch.nn.ConvTranspose2d(4, 8, 3, 2, 1, 1, 4, True, 2)")
+    assert turned.keywords["output_padding"] == 1
+    assert turned.keywords["groups"] == 4
+    assert turned.keywords["dilation"] == 2
+    keras = words.READERS["keras"]("Conv2DTranspose(33, 3, strides=2, padding='same', name='up')")
+    assert (keras.in_channels, keras.out_channels) == (None, 33)
+    flax = words.READERS["flax"]("nnx.ConvTranspose(1, 2, (4,), strides=2, rngs=nnx.Rngs(0))")
+    assert flax.keywords["flip_kernel"]
+
+
+@pytest.mark.parametrize(
+    ("framework", "text", "because"),
+    [
+        ("torch", "__import__('os').system('true')", "not known here"),
+        ("torch", "ConvTranspose2d", "constructor call"),
+        ("torch", "ConvTranspose2d(16, 33", "constructor call"),
+        ("torch", "ConvTranspose2d(16, 33)", "kernel_size"),
+        ("torch", "ConvTranspose2d(16, 33, 3, strides=2)", "strides"),
+        ("torch", "ConvTranspose2d(16, 33, 3 + n)", "argument 3 must be a number"),
+        ("torch", "ConvTranspose2d(16, 33, 3, padding='same')", "padding must be numbers"),
+        ("torch", "ConvTranspose2d(16, 33, 3, padding_mode='circular')", "padding_mode"),
+        ("torch", "ConvTranspose2d(16, 33, (3, 3, 3))", "kernel_size"),
+        ("torch", "ConvTranspose2d(0, 33, 3)", "in_channels"),
+        ("torch", "Conv2d(16, 33, 3, 2, 'same')", "needs stride 1"),
+        ("torch", "ConvTranspose2d(*sizes)", "without *"),
+        ("torch", "LazyConv2d(3, 3)", "'LazyConv2d' is not known here"),
+        ("keras", "Conv2DTranspose(33, 3, padding='full')", "padding"),
+        ("keras", "Conv2DTranspose(33, 3, strides=2, dilation_rate=2)", "not both"),
+        ("keras", "Conv2DTranspose(33, 3, strides=2, output_padding=2)", "output_padding"),
+        ("flax", "ConvTranspose(1, 2, 3)", "kernel_size"),
+        ("flax", "ConvTranspose(1, 2, (3,), padding='CIRCULAR')", "padding"),
+        ("flax", "Conv(1, 2, (3,), input_dilation=2)", "input_dilation"),
+    ],
+)
+def test_what_cannot_be_read_is_told(framework, text, because):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        words.READERS[framework](text)
+    assert because in str(caught.value)
