@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,16 @@ def needs(name: str) -> set[str]:
 def test_integers_need_no_jax(name):
     assert needs(name).isdisjoint({"jax", "jaxlib", "numpy"})
     assert "jax" in needs("layout"), "what this test looks for can be found"
+
+
+def test_importing_jtconv_leaves_flax_alone():
+    """It takes a second; rooms that need it are opened at first use."""
+    look = "import jtconv, sys; print('flax' in sys.modules, jtconv.nnx, 'flax' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", look], cwd=HOME.parent, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.startswith("False <module 'jtconv.nnx'") and run.stdout.endswith("True\n")
+    assert {"nnx", "linen", "initializers", "upsampling"} <= set(dir(jtconv))
 
 
 def test_one_file_knows_the_interpreters():
