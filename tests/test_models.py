@@ -45,7 +45,7 @@ def discriminator(size, kernel_size):
 
 
 def hifigan(padding):
-    shape = ((4, 3, 2), (8, 7, 2), (3, 5), ((1, 3), (2,)))
+    shape = ((4, 3), (8, 7), (3, 5), ((3,), (2,)))
     return models.HiFiGAN(6, 16, *shape, padding=padding, rngs=nnx.Rngs(RNGS))
 
 
@@ -70,27 +70,33 @@ CASES = {
     "generator_paper": (lambda: generator((16, 16), 5), (2, 5), (2, 16, 16, 3)),
     "generator_odd": (lambda: generator((13, 7), 4), (2, 5), (2, 13, 7, 3)),
     "discriminator_odd": (lambda: discriminator((13, 7), 4), (2, 13, 7, 3), (2,)),
-    "hifigan": (lambda: hifigan("SAME"), (2, 5, 6), (2, 120, 1)),
-    "hifigan_causal": (lambda: hifigan("CAUSAL"), (2, 5, 6), (2, 120, 1)),
+    "hifigan": (lambda: hifigan("SAME"), (2, 5, 6), (2, 60, 1)),
+    "hifigan_causal": (lambda: hifigan("CAUSAL"), (2, 5, 6), (2, 60, 1)),
     "esp": (lambda: esp(6), (2, 9, 7, 6), (2, 9, 7, 6)),
     "esp_wider": (lambda: esp(9), (2, 9, 7, 6), (2, 9, 7, 9)),
     "igc": (igc, (2, 9, 7, 6), (2, 9, 7, 6)),
 }
+# Compiling takes seconds each; these differ from another one in size alone.
+SLOW = ("unet_1d", "unet_2d_even", "fcn_32s_like", "deconvnet_even", "generator_paper", "hifigan")
 
 
-@pytest.mark.parametrize("case", CASES)
+def slow_or_not(case):
+    return pytest.param(case, marks=pytest.mark.slow) if case in SLOW else case
+
+
+@pytest.mark.parametrize("case", [slow_or_not(case) for case in CASES])
 def test_sizes_and_gradients(case, rng):
     """The right shape; and every parameter has a gradient, finite and not all zero."""
     make, before, after = CASES[case]
-    graph, parameters, rest = nnx.split(make(), nnx.Param, ...)
+    net = make()
+    enliven(net, rng)
 
-    def loss(parameters, x, weights):
-        y = nnx.merge(graph, parameters, rest)(x)
+    def loss(net, x, weights):
+        y = net(x)
         return (weights * y).sum(), y
 
     x, weights = noise(rng, *before), noise(rng, *after)
-    compiled = jax.jit(jax.grad(loss, has_aux=True))
-    gradient, y = compiled(lively(parameters, rng), x, weights)
+    gradient, y = nnx.jit(nnx.grad(loss, has_aux=True))(net, x, weights)
     assert y.shape == after
     assert y.dtype == jnp.float32
     for path, leaf in jax.tree.leaves_with_path(gradient):
@@ -99,15 +105,17 @@ def test_sizes_and_gradients(case, rng):
         assert np.abs(leaf).max() > 0, f"{name} learns nothing"
 
 
-def lively(parameters, rng):
-    """Parameters moved off the zeros that some begin with, and that would stop a gradient."""
-    return jax.tree.map(lambda p: p + 0.1 * noise(rng, *p.shape), parameters)
+def enliven(net, rng):
+    """Move parameters off the zeros that some begin with, and that would stop a gradient."""
+    for _, value in nnx.iter_graph(net):
+        if isinstance(value, nnx.Param):
+            value[...] += 0.1 * noise(rng, *value.shape)
 
 
 def test_3d_unet_is_the_2d_one_on_a_stack_that_does_not_change_along_depth(rng):
     """Deep kernels that look at one slice only must give every slice what 2-D gives it."""
     flat, deep = frozen(unet(2)), frozen(unet(3))
-    for (path, to), (_, of) in zip(nnx.iter_graph(deep), nnx.iter_graph(flat), strict=True):
+    for (_, to), (_, of) in zip(nnx.iter_graph(deep), nnx.iter_graph(flat), strict=True):
         if isinstance(of, nnx.Param) and of.ndim == 4:
             one = to[...].shape[0] // 2 if to[...].shape[0] % 2 else slice(None)
             to[...] = jnp.zeros_like(to[...]).at[one].set(of[...])
@@ -186,8 +194,8 @@ def test_causal_hifigan_never_looks_ahead(rng):
     vocoder, mel = hifigan("CAUSAL"), noise(rng, 1, 6, 6)
     changed = mel.at[:, 4:].add(1.0)
     before, after = vocoder(mel)[0, :, 0], vocoder(changed)[0, :, 0]
-    np.testing.assert_array_equal(before[: 4 * 24], after[: 4 * 24])
-    assert np.abs(before - after)[4 * 24 :].max() > 0
+    np.testing.assert_array_equal(before[: 4 * 12], after[: 4 * 12])
+    assert np.abs(before - after)[4 * 12 :].max() > 0
 
 
 def test_generator_covers_unit_range_and_reads_all_its_noise(rng):
@@ -237,9 +245,7 @@ def by_backpropagation(encoder, x, stage, channel):
 def test_projection_is_a_gradient_with_rectified_signal(norm, stage, rng):
     encoder = models.VGG(2, (4, 5, 6), (1, 2, 2), norm=norm, rngs=nnx.Rngs(RNGS))
     encoder(noise(rng, 4, 13, 10, 2))  # gives the norms averages of their own
-    for _, value in nnx.iter_graph(encoder):
-        if isinstance(value, nnx.Param) and value.ndim == 1:
-            value[...] += 0.2 * noise(rng, *value.shape)
+    enliven(encoder, rng)
     x = noise(rng, 3, 13, 10, 2)
     for channel in range(3):
         got = models.project(encoder, x, stage, channel)

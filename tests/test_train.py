@@ -105,9 +105,9 @@ def test_thresholding_finds_what_stands_out_and_is_told_its_name():
 
 
 def test_classifier_is_worth_its_verdict():
-    judge = classifier(32)
-    seen, held_out = digits.split()
-    large = np.asarray(digits.enlarged(held_out.ink, 32))
+    judge = classifier(16)
+    _, held_out = digits.split()
+    large = np.asarray(digits.enlarged(held_out.ink, 16))
     assert judge.accuracy > 0.95
     assert judge.accuracy == (judge.chances(large).argmax(1) == held_out.names).mean()
     # The features are what its verdict is made of.

@@ -8,7 +8,6 @@ from typing import TypeVar
 import jax
 from flax import nnx
 
-
 M = TypeVar("M", bound=nnx.Module)
 
 

@@ -34,7 +34,7 @@ class Segmenter(nnx.Module):
         batch = scenes(key, source, BATCH)
 
         def loss(net: Any) -> jax.Array:
-            scores = net(batch.pictures - 0.5)
+            scores = net(centred(batch.pictures))
             every = optax.softmax_cross_entropy_with_integer_labels(scores, batch.classes)
             return every.mean()
 
@@ -62,9 +62,14 @@ class Segmenter(nnx.Module):
     def found(self, pictures: np.ndarray) -> np.ndarray:
         """The class of every pixel, as the net sees it."""
         net: Any = frozen(self.net)
-        name = nnx.jit(lambda net, batch: net(batch - 0.5).argmax(-1))
+        name = nnx.jit(lambda net, batch: net(centred(batch)).argmax(-1))
         parts = np.split(np.asarray(pictures), len(pictures) // _JUDGED_AT_ONCE)
         return np.concatenate([np.asarray(name(net, part)) for part in parts])
+
+
+def centred(pictures: Any) -> Any:
+    """Pictures as the nets are given them: around zero."""
+    return pictures - 0.5
 
 
 def judged(held_out: Photographs) -> Scenes:

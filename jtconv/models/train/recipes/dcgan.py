@@ -18,9 +18,9 @@ from jtconv.models.train.metrics import frechet_distance
 from jtconv.models.train.pictures import grid
 from jtconv.models.train.recipe import Recipe, Results
 
-SIZE, LATENT, BATCH = 32, 64, 64
+SIZE, LATENT, BATCH = 16, 64, 64
 SURE = 0.5  # a sample counts as a digit if the classifier is at least that sure of it
-_ROWS, _COLUMNS = 6, 10
+_ROWS, _COLUMNS, _SHOWN_LARGER = 5, 12, 2
 
 
 class Adversaries(nnx.Module):
@@ -28,10 +28,10 @@ class Adversaries(nnx.Module):
 
     def __init__(self, rngs: nnx.Rngs) -> None:
         like: dict[str, Any] = {"size": (SIZE, SIZE), "channels": 1, "kernel_size": 4}
-        self.generator = Generator(LATENT, (128, 64, 32), rngs=rngs, **like)
-        self.discriminator = Discriminator((32, 64, 128), rngs=rngs, **like)
-        self.forger = nnx.Optimizer(self.generator, _adam(), wrt=nnx.Param)
-        self.judge_ = nnx.Optimizer(self.discriminator, _adam(), wrt=nnx.Param)
+        self.generator = Generator(LATENT, (96, 48), rngs=rngs, **like)
+        self.discriminator = Discriminator((48, 96), rngs=rngs, **like)
+        self.generator_optimizer = nnx.Optimizer(self.generator, _adam(), wrt=nnx.Param)
+        self.discriminator_optimizer = nnx.Optimizer(self.discriminator, _adam(), wrt=nnx.Param)
 
     def learn(self, source: Digits, key: jax.Array) -> dict[str, jax.Array]:
         """The discriminator's turn, then the generator's, each with noise of its own."""
@@ -47,9 +47,9 @@ class Adversaries(nnx.Module):
             return _cross_entropy(discriminator(generator(second)), 1)
 
         loss, gradient = nnx.value_and_grad(caught)(self.discriminator, self.generator(first))
-        self.judge_.update(self.discriminator, gradient)
+        self.discriminator_optimizer.update(self.discriminator, gradient)
         other, gradient = nnx.value_and_grad(uncaught)(self.generator, self.discriminator)
-        self.forger.update(self.generator, gradient)
+        self.generator_optimizer.update(self.generator, gradient)
         return {"discriminator": loss, "generator": other}
 
     def judge(self, seen: Digits, held_out: Digits) -> Results:
@@ -75,6 +75,7 @@ class Adversaries(nnx.Module):
             "samples": count,
         }
         shown = (samples[: _ROWS * _COLUMNS] + 1) / 2
+        shown = shown.repeat(_SHOWN_LARGER, 1).repeat(_SHOWN_LARGER, 2)
         return Results(metrics, {"samples": grid(np.split(shown, _ROWS))})
 
     def samples(self, count: int) -> np.ndarray:
@@ -98,4 +99,4 @@ def _coverage(chances: np.ndarray) -> tuple[np.ndarray, float]:
     return shares, float(sure.mean())
 
 
-RECIPE = Recipe(data="digits", begin=Adversaries, steps=3000)
+RECIPE = Recipe(data="digits", begin=Adversaries, steps=2000)

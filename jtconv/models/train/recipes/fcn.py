@@ -5,15 +5,15 @@ from __future__ import annotations
 from flax import nnx
 
 from jtconv.models.fcn import FCN8s
+from jtconv.models.train.projections import Transparent
 from jtconv.models.train.recipe import Recipe
 from jtconv.models.train.scenes import CLASSES
-from jtconv.models.train.segmentation import Segmenter
 
 
-def begin(rngs: nnx.Rngs) -> Segmenter:
+def begin(rngs: nnx.Rngs) -> Transparent:
     """An FCN-8s on a small VGG: a digit covers a few cells of its middle stages."""
-    net = FCN8s(3, CLASSES, (16, 32, 64, 96, 96), (1, 1, 2, 2, 1), hidden=96, window=3, rngs=rngs)
-    return Segmenter(net)
+    net = FCN8s(3, CLASSES, (12, 24, 48, 64, 64), (1, 1, 2, 2, 1), hidden=96, window=3, rngs=rngs)
+    return Transparent(net)
 
 
-RECIPE = Recipe(data="photos", begin=begin, steps=1500)
+RECIPE = Recipe(data="photos", begin=begin, steps=1000)
