@@ -20,7 +20,7 @@ def bench(
     case: Annotated[list[str], typer.Option(help="Name or glob; repeatable.")] = [],  # noqa: B006
     mode: Annotated[str, typer.Option(help=", ".join(WHAT))] = "both",
     dtype: Annotated[str, typer.Option(help=", ".join(DTYPES))] = "f32",
-    method: Annotated[str, typer.Option(help="auto, a method, or all of them")] = "auto",
+    method: Annotated[str, typer.Option(help="auto, methods by commas, or all")] = "auto",
     peer: Annotated[
         list[str], typer.Option(help="torch, lax, lax-adjoint, flax, equinox, all, none")
     ] = [],  # noqa: B006
@@ -70,7 +70,7 @@ def run(
         console.print(f"{peer}: not installed, skipped.")
     about = machine.describe() | {"skipped": missing}  # now: the tree may change meanwhile
     limits = machine.limits(questions.dtypes)
-    opened = method == "all" or questions.modes[0] in options.SIDES
+    opened = method == "all" or "," in method or questions.modes[0] in options.SIDES
     rows: list[dict[str, Any]] = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(SpinnerColumn(), *columns, console=Console(stderr=True)) as bar:

@@ -12,13 +12,14 @@ import numpy as np
 from bench import reference
 from bench.cases import Case, SizeName
 
-Mode = Literal["forward", "training", "dgrad", "fprop", "wgrad"]
+Mode = Literal["forward", "activated", "training", "dgrad", "fprop", "wgrad"]
 MODES = ("forward", "training")
 SIDES = ("dgrad", "fprop", "wgrad")
 
 # What each mode answers: y, and the gradients by x, w and bias.
 ANSWERS: dict[str, tuple[str, ...]] = {
     "forward": ("y",),
+    "activated": ("y",),
     "training": ("y", "dx", "dw", "db"),
     "dgrad": ("y",),
     "fprop": ("dx",),
@@ -66,6 +67,8 @@ class Data:
         expected = self.expected[name]
         if name == "y" and mode != "dgrad":
             expected = expected + self.arrays["b"].astype(np.float64)
+        if mode == "activated":
+            expected = np.maximum(expected, 0)
         if answer.shape != expected.shape or not np.isfinite(answer).all():
             return float("inf")
         return float(np.abs(answer - expected).max() / np.abs(expected).max())

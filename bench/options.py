@@ -12,10 +12,11 @@ import numpy as np
 from bench.cases import Case, SizeName
 from bench.contenders import DEFAULT_PEERS, PEERS, Contender, installed, ours_by_method
 from bench.contenders.setting import Setting
-from bench.data import MODES, SIDES, Data
+from bench.data import ANSWERS, MODES, SIDES, Data
 
 DTYPES = {"f32": ("float32",), "bf16": ("bfloat16",), "both": ("float32", "bfloat16")}
-WHAT = {"both": MODES, "sides": SIDES} | {name: (name,) for name in (*MODES, *SIDES)}
+WHAT = {"both": MODES, "all": (*MODES, "activated"), "sides": SIDES}
+WHAT |= {name: (name,) for name in ANSWERS}
 # On an accelerator the argument sets together must be far larger than its cache.
 FAR_BEYOND_CACHE = 200e6
 

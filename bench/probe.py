@@ -31,7 +31,8 @@ def is_risky(setting: Setting, peer: str) -> bool:
         return False
     (_, w, y), case = setting.case.shapes(setting.data.size), setting.case
     inserted = math.prod(y) * math.prod(w[:-1])
-    return inserted > RISKY_WORK and (setting.mode != "forward" or case.rank > 2 or case.groups > 1)
+    one_way = setting.mode in ("forward", "activated")
+    return inserted > RISKY_WORK and (not one_way or case.rank > 2 or case.groups > 1)
 
 
 def verdict(setting: Setting, peer: str, patience_s: float) -> dict | None:

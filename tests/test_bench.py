@@ -107,7 +107,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     "variant, mode",
     [(variant, "training") for variant in VARIANTS]
-    + [(variant, mode) for variant in ("grouped", "scan") for mode in ("forward", *SIDES)],
+    + [
+        (variant, mode)
+        for variant in ("grouped", "scan")
+        for mode in ("forward", "activated", *SIDES)
+    ],
 )
 def test_all_contenders_agree_with_the_reference(variant, mode):
     case = dataclasses.replace(TINY, **VARIANTS[variant])
@@ -131,6 +135,23 @@ def test_unrolled_program_gives_the_same_answers():
     program = build()
     assert program.calls == 3
     assert max(data.errors("training", program.answers(program.call(0))).values()) < 2e-6
+
+
+def test_the_whole_of_an_accelerators_run(monkeypatch):
+    """Several copies of the arguments in one program, every mode, methods side by side."""
+    monkeypatch.setattr(options.jax, "default_backend", lambda: "gpu")
+    questions = options.Questions([TINY], "true", ("float32", "bfloat16"), options.WHAT["all"])
+    settings = list(questions)
+    assert all(setting.unroll and setting.copies == 16 for setting in settings)
+    monkeypatch.undo()
+    monkeypatch.setattr(options.Questions, "__iter__", lambda self: iter(settings[:3]))
+    monkeypatch.setattr(machine, "limits", lambda dtypes: LIMITS)
+    found = cli.run(questions, PLAN, "auto,pallas", ["lax"], table.console())
+    modes = {row["mode"]: row["cells"] for row in found["rows"]}
+    assert set(modes) == {"forward", "training", "activated"}
+    for cells in modes.values():
+        assert cells["jtconv"]["status"] == cells["lax"]["status"] == "ok"
+        assert "Hopper" in cells["jtconv[pallas]"]["reason"]
 
 
 def test_report_goes_to_json_and_back(measured, tmp_path):

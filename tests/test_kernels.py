@@ -50,6 +50,14 @@ TILED = (
     one_axis("extended", 6, 2, 3, 1, (-2, -3), channels=16, features=16),
 )
 
+# Lines of 64 halves, or of 32 floats; columns of 16 cells, and one begun.
+DEEP = (
+    one_axis("depthwise_1d", 21, 3, 2, 1, (1, -1), channels=64, features=64, groups=64, batch=1),
+    Case("depthwise", (3, 17), (3, 2), (2, 1), (1, 1), ((1, 0), (0, 1)), 64, 64, 64, 1),
+    Case("depthwise_2s", (5, 18), (4, 4), (2, 2), (1, 1), ((1, 1), (1, 0)), 128, 128, 128, 2),
+    Case("depthwise_dilated", (4, 9), (2, 3), (3, 2), (2, 2), ((-2, 1), (1, 0)), 64, 64, 64, 1),
+)
+
 
 def task_of(case: Case, side, dtype, platform: str = "cpu") -> Task:
     columns = case.input, case.kernel, case.stride, case.dilation, case.crops
@@ -89,8 +97,7 @@ def test_tpu_channels_in_chunks(side, monkeypatch, rng):
     """Contracted, kept and given in parts, where whole ones would not fit VMEM."""
     case = one_axis("chunks", 9, 4, 2, channels=6, features=2)
     monkeypatch.setattr(tpu, "CHUNKS", (3, 2))
-    fitting = {"dgrad": 5500, "fprop": 6500, "wgrad": 6500}[side]
-    monkeypatch.setattr(tpu, "VMEM_BYTES", fitting)
+    monkeypatch.setattr(tpu, "VMEM_BYTES", 2000)
     operands, want = sides_of(case, rng, jnp.float64)[side]
     with interpreted("tpu"):
         task = task_of(case, side, "float64")
@@ -110,15 +117,43 @@ def test_tpu_memory_that_starts_as_nan(dtype, side, monkeypatch, rng):
     assert_close(got, want, dtype)
 
 
+# An interpreted kernel takes seconds to compile: of the others -m slow asks.
+SAMPLE = ("k_is_s_cut-dgrad", "k_is_2s-dgrad", "k_is_2s-fprop", "k3_s2-dgrad", "audio-fprop")
+BOTH = [
+    pytest.param(case, side, id=name, marks=() if name in SAMPLE else pytest.mark.slow)
+    for case in TILED
+    for side in ("dgrad", "fprop")
+    for name in [f"{case.name}-{side}"]
+]
+
+
 @can_interpret_gpus
-@pytest.mark.parametrize("side", ["dgrad", "fprop"])
-@each(TILED)
+@pytest.mark.parametrize(("case", "side"), BOTH)
 def test_hopper(case, side, rng):
     dtype = "float16" if case.name == "k3_s2" else "bfloat16"
     operands, want = sides_of(case, rng, dtype)[side]
     with interpreted("cuda"):
         got = compute(task_of(case, side, dtype), *operands)
     assert_close(got, want, dtype)
+
+
+@can_interpret_gpus
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, id=c.name, marks=pytest.mark.slow if c in DEEP[2:] else ()) for c in DEEP],
+)
+def test_depthwise(case, dtype, rng):
+    operands, want = sides_of(case, rng, dtype)["dgrad"]
+    with interpreted("cuda"):
+        got = compute(task_of(case, "dgrad", dtype), *operands)
+    assert_close(got, want, dtype)
+
+
+@each(DEEP[:3])
+def test_depthwise_lowers_for_cuda(case, rng):
+    operands, _ = sides_of(case, rng, "bfloat16")["dgrad"]
+    assert "mosaic_gpu" in lowered(task_of(case, "dgrad", "bfloat16", "cuda"), operands, "cuda")
 
 
 @can_interpret_gpus
@@ -167,6 +202,11 @@ REFUSALS = {
     "kernel gradient": (TILED[0], "wgrad", "bfloat16", "cuda", "kernel gradient"),
     "channels": (BLOCKED[2], "fprop", "bfloat16", "cuda", "these are 6 and 2"),
     "groups": (BLOCKED[1], "dgrad", "bfloat16", "cuda", "one group"),
+    "depthwise back": (DEEP[0], "fprop", "bfloat16", "cuda", "written for dgrad"),
+    "lines": (
+        one_axis("lines", 3, 3, channels=3, features=3, groups=3), "dgrad", "float32", "cuda",
+        "lines of 32 channels, and there are 3",
+    ),
     "float64": (TILED[0], "dgrad", "float64", "tpu", "this is float64"),
     "taps": (one_axis("taps", 3, 70), "dgrad", "float32", "tpu", "70 products"),
     "memory": (

@@ -40,8 +40,9 @@ class Regime(NamedTuple):
     @property
     def geometry(self) -> Geometry:
         rank = len(self.input)
-        sizes = ((n,) * rank for n in (self.kernel, self.stride, self.dilation))
-        return Geometry.of(self.input, *sizes, ((self.padding,) * 2,) * rank, self.groups)
+        kernel, stride, dilation = ((n,) * rank for n in (self.kernel, self.stride, self.dilation))
+        crops = ((self.padding, self.padding),) * rank
+        return Geometry.of(self.input, kernel, stride, dilation, crops, self.groups)
 
     def task(self, side: Side, dtype: str = "bfloat16") -> Task:
         half = jnp.dtype(dtype)

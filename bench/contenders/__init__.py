@@ -35,6 +35,6 @@ def installed(peer: str) -> bool:
 
 
 def ours_by_method(method: str) -> dict[str, Contender]:
-    """jtconv with one method, or with each of them where ``method`` is ``all``."""
-    names: Iterable[str] = ("auto", *METHODS) if method == "all" else (method,)
+    """jtconv with the methods named, commas between them, or with each where it is ``all``."""
+    names: Iterable[str] = ("auto", *METHODS) if method == "all" else method.split(",")
     return {label(name): partial(ours.ways, method=name) for name in names}

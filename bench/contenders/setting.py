@@ -17,7 +17,14 @@ from bench.program import JaxProgram
 # x, w and a bias or None, in the contender's own layout, to y.
 Operator = Callable[[Any, Any, Any], Any]
 
-ARGUMENTS = {"forward": "xwb", "training": "xwbg", "dgrad": "xw", "fprop": "wg", "wgrad": "xg"}
+ARGUMENTS = {
+    "forward": "xwb",
+    "activated": "xwb",
+    "training": "xwbg",
+    "dgrad": "xw",
+    "fprop": "wg",
+    "wgrad": "xg",
+}
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ def _mode(mode: Mode, op: Operator, arrays: dict[str, np.ndarray]) -> Callable[.
 
     functions: dict[str, Callable[..., Any]] = {
         "forward": lambda x, w, b: (op(x, w, b),),
+        "activated": lambda x, w, b: (jax.nn.relu(op(x, w, b)),),
         "training": training,
         "dgrad": lambda x, w: (op(x, w, None),),
         "fprop": lambda w, g: jax.vjp(lambda x: op(x, w, None), jnp.asarray(arrays["x"]))[1](g),

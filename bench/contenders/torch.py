@@ -94,7 +94,7 @@ class TorchProgram(Program):
         torch, mode = self.torch, self.setting.mode
         operator = self._operator()
         wanted = {"training": "xwb", "fprop": "x", "wgrad": "w"}.get(mode, "")
-        if self.case.steps > 1 or mode in ("forward", "training", "dgrad"):
+        if self.case.steps > 1 or mode in ("forward", "activated", "training", "dgrad"):
             return _by_autograd(torch, operator, wanted, mode, self.case.steps)
         return self._one_side(wanted)
 
@@ -179,6 +179,7 @@ def _by_autograd(torch: Any, operator: Any, wanted: str, mode: str, steps: int):
             slices = x.chunk(steps) if steps > 1 else (x,)
             ys = [operator(one, w, b) for one in slices]
             y = torch.cat(ys) if steps > 1 else ys[0]
+            y = torch.relu(y) if mode == "activated" else y
         inputs = {"x": x, "w": w, "b": b}
         gradients = torch.autograd.grad(y, [inputs[n] for n in wanted], g) if wanted else ()
         return {"y": y} | {f"d{n}": d for n, d in zip(wanted, gradients, strict=True)}

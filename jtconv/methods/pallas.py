@@ -1,6 +1,8 @@
 """pallas: kernels of our own, one family a platform; see ``jtconv/methods/kernels``.
 
-    tpu     windows of rows with their halo, phases in the lanes: ``kernels.tpu``
+    TPU     rows with their halo, phases in the lanes: ``kernels.tpu``
+    CUDA    on Hopper, matrix products that stay in registers: ``kernels.hopper``;
+            for depthwise layers a pass over memory: ``kernels.depthwise``
 
 None has been run on the device it is written for, so none is chosen automatically: they are
 tested in interpret mode and lowered, and wait for somebody to measure them.
@@ -8,6 +10,7 @@ tested in interpret mode and lowered, and wait for somebody to measure them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 import jax
@@ -34,20 +37,23 @@ def cost(task: Task) -> Cost:
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
-    y: jax.Array = _kernel(task).dgrad(x, w, task)
-    return y
+    return _side(task)(x, w, task)
 
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
-    x: jax.Array = _kernel(task).fprop(y, w, task)
-    return x
+    return _side(task)(y, w, task)
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
-    w: jax.Array = _kernel(task).wgrad(x, y, task)
-    return w
+    return _side(task)(x, y, task)
+
+
+def _side(task: Task) -> Callable[[jax.Array, jax.Array, Task], jax.Array]:
+    """The function that computes the task's side."""
+    side: Callable[[jax.Array, jax.Array, Task], jax.Array] = getattr(_kernel(task), task.side)
+    return side
 
 
 def _kernel(task: Task) -> ModuleType | None:
@@ -59,7 +65,7 @@ def _kernel(task: Task) -> ModuleType | None:
 
         return tpu
     if platform == "cuda":
-        from jtconv.methods.kernels import hopper
+        from jtconv.methods.kernels import depthwise, hopper
 
-        return hopper
+        return depthwise if task.depth == task.width == 1 else hopper
     return None

@@ -265,7 +265,7 @@ def _fetch(source: Any, w: Any, plan: Plan, a: Any, b: Any, full: Any, free: Any
         corners = [plan.corner(place, multiplier) for multiplier in range(MULTIPLIERS)]
 
         def step(number: Any, done: Any) -> Any:
-            slot = lax.rem(done, plan.stages)
+            slot = done % plan.stages
 
             @pl.when(done >= plan.stages)
             def _wait() -> None:
@@ -287,7 +287,7 @@ def _fetch(source: Any, w: Any, plan: Plan, a: Any, b: Any, full: Any, free: Any
 
         @pl.when(last >= 0)
         def _drain(last: Any = last) -> None:
-            plgpu.barrier_wait(free.at[lax.rem(last, plan.stages)])
+            plgpu.barrier_wait(free.at[last % plan.stages])
 
 
 def _multiply(result: Any, plan: Plan, a: Any, b: Any, full: Any, free: Any, out: Any) -> None:
@@ -298,7 +298,7 @@ def _multiply(result: Any, plan: Plan, a: Any, b: Any, full: Any, free: Any, out
         place = plan.place(loop.index[0])
 
         def step(number: Any, done: Any, sums: Any) -> Any:
-            slot = lax.rem(done, plan.stages)
+            slot = done % plan.stages
             plgpu.barrier_wait(full.at[slot])
             _same_bytes(a[1].at[slot, me], a[0].at[slot, me])
             plgpu.wgmma(sums, a[0].at[slot, me], b.at[slot])

@@ -5,8 +5,8 @@ shifted view of them by a matrix of ``s^N * C_out`` columns.  The sums stay in V
 are written once, each phase of the leading axes to the rows it belongs to, so that what is left
 for XLA is a reshape and a crop.  fprop and wgrad read the same blocks the other way round.
 
-Never run on a TPU: it is tested in Pallas's TPU interpret mode and lowered.  What it should reach
-there is reckoned in ``bench/tpu_roofline.py``.
+Never run on a TPU: it is tested in Pallas's TPU interpret mode and lowered.  What it should
+reach there is reckoned in ``bench/TPU.md``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""What the TPU kernel should reach, reckoned from its blocks; nothing here was measured.
+
+    python -m bench.tpu_roofline
+
+prints the table of ``bench/TPU.md``, where every column is explained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from bench.cases import Case, select
+from jtconv.methods import Task
+from jtconv.methods.kernels import cells, tpu
+
+LAYERS = (
+    "dcgan4", "dcgan5", "unet1", "unet4", "stylegan2", "hifigan1", "hifigan3", "dac2",
+    "nnunet3", "sam1", "vitdet2", "maskrcnn", "pose2",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One core: bfloat16 multiply-adds and bytes of HBM a second, and the matrix unit's side."""
+
+    name: str
+    multiply_adds: float
+    bandwidth: float
+    side: int
+
+
+CHIPS = (Chip("v5e", 98.5e12, 0.819e12, 128), Chip("v6e", 459e12, 1.64e12, 256))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the kernel does for one layer forward, in bfloat16."""
+
+    task: Task
+
+    @classmethod
+    def of(cls, case: Case) -> Work:
+        """At its true size."""
+        half = jnp.dtype("bfloat16")
+        sizes = case.true[0], *case.channels
+        return cls(Task("dgrad", case.geometry("true"), *sizes, half, half, "tpu"))
+
+    @property
+    def blocks(self) -> tpu.Blocks:
+        """How it is cut up."""
+        return tpu.blocks(self.task) or tpu.Blocks((0,), 0, 0, 0)
+
+    def products(self, side: int) -> int:
+        """Multiply-adds of a matrix unit whose columns and depths come by the ``side``."""
+        t, lanes = self.task, cells.phases(self.task.geometry) * self.task.width
+        rows = t.batch * math.prod(self.blocks.counts)
+        return rows * len(cells.shifts(t.geometry)) * _up(t.depth, side) * _up(lanes, side)
+
+    @property
+    def kernel_bytes(self) -> int:
+        """x with every block's halo, w once (for each block, if it comes in chunks), y once."""
+        t, b = self.task, self.blocks
+        g, programs = t.geometry, t.batch * b.steps
+        others = math.prod(
+            n + r.reach for n, r in zip(b.counts[1:], cells.rasters(g)[1:], strict=True)
+        )
+        x = programs * b.window * others * t.depth
+        w = len(cells.shifts(g)) * cells.phases(g) * t.depth * t.width
+        w *= 1 if b.chunk == t.depth else programs
+        y = t.batch * math.prod(b.counts) * cells.phases(g) * t.width
+        return 2 * (x + w + y)
+
+    @property
+    def around_bytes(self) -> int:
+        """What XLA moves besides: x into its window, y out of its lanes unless that is free."""
+        t = self.task
+        x = t.batch * math.prod(t.geometry.input) * t.channels
+        cropped = any(a.lo or a.output % a.stride for a in t.geometry)
+        return 2 * (2 * x + (2 * t.y_size if cropped or t.width % 128 else 0))
+
+    def seconds(self, chip: Chip) -> tuple[float, float, float]:
+        """Of the floor, of the kernel, and of the kernel with what is around it."""
+        t = self.task
+        x = t.batch * math.prod(t.geometry.input) * t.channels
+        moved = 2 * (x + t.w_size + t.y_size) / chip.bandwidth
+        floor = max(t.multiply_adds / chip.multiply_adds, moved)
+        compute = self.products(chip.side) / chip.multiply_adds
+        kernel = max(compute, self.kernel_bytes / chip.bandwidth)
+        return floor, kernel, kernel + self.around_bytes / chip.bandwidth
+
+
+def _up(n: int, multiple: int) -> int:
+    return -(-n // multiple) * multiple
+
+
+def rows() -> Iterator[str]:
+    """The table, in Markdown."""
+    shown = " | ".join(f"{c.name} floor us | kernel | with XLA" for c in CHIPS)
+    yield f"| layer | GMAC | MB | rows x chunk | {shown} |"
+    yield "|---" * (4 + 3 * len(CHIPS)) + "|"
+    for name in LAYERS:
+        (case,) = select([name], "full")
+        work = Work.of(case)
+        times = " | ".join(
+            f"{floor * 1e6:.1f} | {floor / kernel:.0%} | {floor / whole:.0%}"
+            for floor, kernel, whole in (work.seconds(chip) for chip in CHIPS)
+        )
+        macs, moved = work.task.multiply_adds / 1e9, work.kernel_bytes / 1e6
+        cut = f"{work.blocks.cells} x {work.blocks.chunk}"
+        yield f"| {name} | {macs:.2f} | {moved:.1f} | {cut} | {times} |"
+
+
+if __name__ == "__main__":
+    print("\n".join(rows()))
