@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from jax.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
@@ -27,12 +28,12 @@ class Classifier:
     layers: MLPClassifier
     accuracy: float
 
-    def features(self, pictures: np.ndarray) -> np.ndarray:
+    def features(self, pictures: ArrayLike) -> np.ndarray:
         """What the hidden layer makes of pictures: ``(count, 64)``."""
         hidden = _flat(pictures) @ self.layers.coefs_[0] + self.layers.intercepts_[0]
         return np.maximum(hidden, 0)
 
-    def chances(self, pictures: np.ndarray) -> np.ndarray:
+    def chances(self, pictures: ArrayLike) -> np.ndarray:
         """How sure it is of each digit: ``(count, 10)``."""
         return self.layers.predict_proba(_flat(pictures))
 
@@ -49,5 +50,6 @@ def classifier(size: int) -> Classifier:
     return Classifier(layers, float(accuracy))
 
 
-def _flat(pictures: np.ndarray) -> np.ndarray:
-    return np.asarray(pictures, np.float32).reshape(len(pictures), -1)
+def _flat(pictures: ArrayLike) -> np.ndarray:
+    flat = np.asarray(pictures, np.float32)
+    return flat.reshape(len(flat), -1)

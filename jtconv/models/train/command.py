@@ -19,8 +19,8 @@ from jtconv.models.train.folder import Folder, Run
 from jtconv.models.train.recipes import RECIPES
 from jtconv.models.train.trainer import Losses, Trainer
 
-Model = StrEnum("Model", list(RECIPES))
-Data = StrEnum("Data", list(DATA))
+Model = StrEnum("Model", list(RECIPES))  # type: ignore[misc]
+Data = StrEnum("Data", list(DATA))  # type: ignore[misc]
 EPILOG = """
 **Examples**
 

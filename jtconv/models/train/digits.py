@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -35,7 +36,8 @@ def split() -> tuple[Digits, Digits]:
     return Digits(parts[0], parts[2]), Digits(parts[1], parts[3])
 
 
-def enlarged(ink: jax.Array, size: int) -> jax.Array:
+def enlarged(ink: ArrayLike, size: int) -> jax.Array:
     """Digits ``(count, 8, 8)`` as pictures ``(count, size, size, 1)`` in -1 .. 1."""
+    ink = jnp.asarray(ink)
     pictures = jax.image.resize(ink, (len(ink), size, size), "linear")
     return 2 * jnp.clip(pictures, 0, 1)[..., None] - 1

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Folder:
     def write(self, results: Results, facts: dict[str, Any]) -> list[Path]:
         """The pictures, and last ``metrics.json``: facts of the run, then its metrics."""
         written = [
-            self._write(f"{name}.png", lambda file, picture=picture: picture.save(file, "PNG"))
+            self._write(f"{name}.png", partial(picture.save, format="PNG"))
             for name, picture in results.pictures.items()
         ]
         whole = {**facts, "metrics": results.metrics}

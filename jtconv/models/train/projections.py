@@ -27,7 +27,8 @@ class Transparent(Segmenter):
         """As any segmenter, and a picture of what the encoder has learnt to see."""
         results = super().judge(seen, held_out)
         net: Any = self.net
-        picture = features(net.encoder, judged(held_out).pictures[:_SEARCHED])
+        pictures, _ = judged(held_out)
+        picture = features(net.encoder, pictures[:_SEARCHED])
         return Results(results.metrics, {**results.pictures, "features": picture})
 
 

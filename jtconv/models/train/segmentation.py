@@ -13,7 +13,7 @@ from jtconv.models.stage import frozen
 from jtconv.models.train.metrics import confusion, mean_iou
 from jtconv.models.train.pictures import grid, overlay
 from jtconv.models.train.recipe import Results
-from jtconv.models.train.scenes import CLASSES, Photographs, Scenes, scenes
+from jtconv.models.train.scenes import CLASSES, Photographs, scenes
 from jtconv.models.train.thresholding import by_threshold
 
 BATCH = 16
@@ -44,10 +44,8 @@ class Segmenter(nnx.Module):
 
     def judge(self, seen: Photographs, held_out: Photographs) -> Results:
         """Mean intersection over union on held-out scenes, beside that of thresholding."""
-        unseen = judged(held_out)
-        found = self.found(unseen.pictures)
-        threshold = by_threshold(unseen.pictures, unseen.classes)
-        truth, classes = np.asarray(unseen.classes), unseen.classes
+        pictures, truth = judged(held_out)
+        found, threshold = self.found(pictures), by_threshold(pictures, truth)
         metrics = {
             "mean_iou": _named(truth, found),
             "mean_iou_of_thresholding": _named(truth, threshold),
@@ -55,15 +53,15 @@ class Segmenter(nnx.Module):
             "digit_or_not_iou_of_thresholding": _unnamed(truth, threshold),
             "held_out_scenes": JUDGED,
         }
-        shown = unseen.pictures[:_SHOWN]
-        answers = [overlay(shown, each[:_SHOWN]) for each in (classes, found, threshold)]
+        shown = pictures[:_SHOWN]
+        answers = [overlay(shown, each[:_SHOWN]) for each in (truth, found, threshold)]
         return Results(metrics, {"overlay": grid([shown, *answers])})
 
     def found(self, pictures: np.ndarray) -> np.ndarray:
         """The class of every pixel, as the net sees it."""
         net: Any = frozen(self.net)
         name = nnx.jit(lambda net, batch: net(centred(batch)).argmax(-1))
-        parts = np.split(np.asarray(pictures), len(pictures) // _JUDGED_AT_ONCE)
+        parts = np.split(pictures, len(pictures) // _JUDGED_AT_ONCE)
         return np.concatenate([np.asarray(name(net, part)) for part in parts])
 
 
@@ -72,10 +70,10 @@ def centred(pictures: Any) -> Any:
     return pictures - 0.5
 
 
-def judged(held_out: Photographs) -> Scenes:
-    """The scenes every net is judged by."""
+def judged(held_out: Photographs) -> tuple[np.ndarray, np.ndarray]:
+    """The scenes every net is judged by: pictures and classes."""
     made = jax.jit(scenes, static_argnums=2)(jax.random.key(0), held_out, JUDGED)
-    return Scenes(*map(np.asarray, made))
+    return np.asarray(made.pictures), np.asarray(made.classes)
 
 
 def _named(truth: np.ndarray, found: np.ndarray) -> float:

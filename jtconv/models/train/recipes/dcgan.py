@@ -58,10 +58,10 @@ class Adversaries(nnx.Module):
         samples = self.samples(count)
         noise = jax.random.uniform(jax.random.key(2), samples.shape, jnp.float32, -1, 1)
         judge = classifier(SIZE)
-        target = judge.features(np.asarray(enlarged(held_out.ink, SIZE)))
+        target = judge.features(enlarged(held_out.ink, SIZE))
 
         def distance(pictures: Any) -> float:
-            return round(frechet_distance(judge.features(np.asarray(pictures)), target), 3)
+            return round(frechet_distance(judge.features(pictures), target), 3)
 
         shares, sure = _coverage(judge.chances(samples))
         metrics = {
