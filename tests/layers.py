@@ -88,7 +88,7 @@ def cases(count: int, seed: int) -> list[Case]:
 
 
 def _drawn(chance: random.Random) -> Case:
-    rank = chance.choice((1, 1, 2, 2, 3))
+    rank = chance.choice((1, 1, 1, 2, 2, 3))
     op = chance.choice(("conv_transpose", "conv"))
 
     def each(least: int, most: int) -> tuple[int, ...]:

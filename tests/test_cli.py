@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 import subprocess
@@ -11,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
+from jtconv import Tuning
 from jtconv.cli import app, enlarge
 from jtconv.cli.kernels import LUMA, bilinear, coloured, lanczos
 
@@ -333,7 +337,10 @@ def test_wrong_options_end_with_code_2(words, tmp_path):
     assert words[0] in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["upsample"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], *([name] for name in ["demo", "upsample", "explain", "tune", "draw", "explore", "docs"])],
+)
 def test_help_has_its_examples(command):
     result = jtconv(*command, "--help")
     assert result.exit_code == 0
@@ -384,3 +391,143 @@ def test_the_demo_as_a_newcomer_runs_it(tmp_path):
     assert again.returncode == 1
     assert "--force" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def plain(result):
+    """What was printed, without colours."""
+    assert result.exit_code == 0, result.output
+    return re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+
+
+def test_explain_from_options():
+    said = plain(jtconv("explain", "--input", "2x2", "--kernel", 4, "--stride", 3))
+    for words in ("(1, 2, 2, 1) -> (1, 7, 7, 1)", "y[3*i + t] += x[i] * w[t]", "7 to 9"):
+        assert words in said
+
+
+def test_explain_a_layer_of_torch_and_of_keras_and_of_flax():
+    layers = {
+        "--torch": "ConvTranspose2d(16, 33, 3, stride=2)",
+        "--keras": "Conv2DTranspose(33, 3, strides=2)",
+        "--flax": "nnx.ConvTranspose(16, 33, (3, 3), strides=(2, 2), padding='VALID', rngs=rngs)",
+    }
+    for option, layer in layers.items():
+        said = plain(jtconv("explain", option, layer, "--channels", "16", "--input", "50x100"))
+        assert "(1, 50, 100, 16) -> (1, 101, 201, 33)" in said, option
+        assert "parameters 4,785" in said
+
+
+def test_explain_answers_which_padding_gives_a_size():
+    said = plain(jtconv("explain", "--input", 36, "--kernel", 4, "--stride", 2, "--for", 71))
+    assert said.splitlines()[-1] == "W = 71 by padding=2, output_padding=1"
+
+
+def test_explain_for_programs():
+    words = ("--kernel", 2, "--conv", "--input", "5x5", "--channels", "4:2", "--groups", 2)
+    more = ("--stride", 2, "--padding", 2, "--for", 4)
+    told = json.loads(plain(jtconv("explain", *words, *more, "--json")))
+    assert told["output_shape"] == [1, 4, 4, 2]
+    assert told["multiply_adds"] == 100
+    assert {"padding": 2} in told["for"]["paddings"]["H"]
+
+
+def test_explain_in_a_terminal_says_the_same(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=160)
+    monkeypatch.setattr("jtconv.cli.explain.Console", lambda: console)
+    plain(jtconv("explain", "--input", "2x2", "--kernel", 4, "--stride", 3))
+    said = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
+    for words in ("out = (2 - 1)*3", "torch.nn.ConvTranspose2d(1, 1, 4", "scatter", "┃"):
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    ("words", "because"),
+    [
+        ([], "say the --kernel"),
+        (["--kernel", "three"], "--kernel is written as"),
+        (["--kernel", "3x3", "--stride", "1x2x3"], "--kernel has 2 axes, and the layer has 3"),
+        (["--kernel", "3", "--padding", "1:2:3"], "lo:hi"),
+        (["--kernel", "3", "--padding", "9"], "leaves no output"),
+        (["--kernel", "3", "--channels", "0:1"], "--channels"),
+        (["--kernel", "3", "--channels", "3:2", "--groups", "2"], "groups must divide"),
+        (["--kernel", "3", "--dtype", "real"], "--dtype"),
+        (["--kernel", "3", "--conv", "--output-padding", "1"], "--output-padding belongs"),
+        (["--kernel", "3", "--output-size", "99"], "output_size[0] must be one of 10"),
+        (["--torch", "ConvTranspose2d(1, 2, 3)", "--stride", "2"], "says the whole layer"),
+        (["--torch", "Conv2d(1, 2, 3)", "--keras", "Conv2D(1, 2)"], "one layer at a time"),
+        (["--torch", "exec('1')"], "not known here"),
+    ],
+)
+def test_explain_says_what_it_cannot_read(words, because):
+    refused("explain", *words, because=because)
+
+
+def test_tune_keeps_its_times_and_adds_to_them(tmp_path):
+    path = tmp_path / "tuning.json"
+    said = plain(jtconv("tune", "--kernel", 2, "--input", 3, "--out", path))
+    assert "scatter" in said
+    assert "1 problems kept" in said
+    refused("tune", "--kernel", 2, "--input", 3, "--out", path, because="--force")
+    refused("tune", "--kernel", 2, "--add", tmp_path / "none.json", because="cannot read")
+    again = plain(jtconv("tune", "--kernel", 2, "--input", 4, "--add", path))
+    assert "2 problems kept" in again
+    assert len(Tuning.load(path).rows) == 2
+
+
+@pytest.mark.parametrize("suffix", ["gif", "svg", "png"])
+def test_draw_writes_what_the_name_says(suffix, tmp_path):
+    path = tmp_path / f"steps.{suffix}"
+    words = ("draw", "--input", "2x2", "--kernel", 3, "--stride", 2, "-o", path)
+    assert "4 steps" in plain(jtconv(*words))
+    head = path.read_bytes()[:4]
+    assert head in {"gif": (b"GIF8",), "svg": (b"<svg",), "png": (b"\x89PNG",)}[suffix]
+    refused(*words, because="--force")
+
+
+def test_draw_and_explore_write_the_page(tmp_path):
+    for words in (("draw", "--html"), ("explore", "--no-open", "--out")):
+        path = tmp_path / f"{words[0]}.html"
+        layer = ("--input", "2x2", "--kernel", 4, "--stride", 3)
+        assert str(path) in plain(jtconv(*words, path, *layer))
+        text = path.read_text(encoding="utf-8")
+        assert text.startswith("<!doctype html>")
+        assert '"stride": 3' in text
+
+
+@pytest.mark.parametrize(
+    ("words", "because"),
+    [
+        (["--kernel", "3"], "say --out"),
+        (["--kernel", "3", "-o", "{tmp}/a.bmp"], "must end in one of"),
+        (["--kernel", "3", "-o", "{tmp}/a.gif", "--frame", "1"], "does not move"),
+        (["--kernel", "3", "-o", "{tmp}/a.svg", "--frame", "9"], "frame must be one of 0 to 7"),
+        (["--kernel", "3", "-o", "{tmp}/a.svg", "--view", "film"], "view must be one of"),
+        (["--kernel", "3", "-o", "{tmp}/a.svg", "--conv"], "leave out --conv"),
+        (["--kernel", "3x3x3", "-o", "{tmp}/a.svg"], "x must have one or two axes"),
+        (["--kernel", "3", "--html", "{tmp}/a.html", "--padding", "same"], "one number"),
+        (["--kernel", "3x2", "--html", "{tmp}/a.html"], "one number for all axes"),
+    ],
+)
+def test_draw_says_what_it_cannot(words, because, tmp_path):
+    refused("draw", *(word.format(tmp=tmp_path) for word in words), because=because)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.peer("pdoc")
+def test_docs_are_pages_with_search(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "jtconv", "docs", "--no-open", "--out", str(tmp_path / "docs")],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    page = (tmp_path / "docs" / "jtconv.html").read_text(encoding="utf-8")
+    for name in ("conv_transpose", "explain", "stamp", "search"):
+        assert name in page
+    assert (tmp_path / "docs" / "jtconv" / "draw.html").exists()
+    assert "conv_transpose" in (tmp_path / "docs" / "search.js").read_text(encoding="utf-8")

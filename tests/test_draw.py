@@ -227,6 +227,7 @@ def test_files_hold_every_step(tmp_path):
     with Image.open(tmp_path / "a.gif") as gif:
         assert (gif.n_frames, gif.info["loop"]) == (3, 0)  # type: ignore[attr-defined]
         size = gif.size
+        assert gif.convert("RGB").getpixel((1, 1)) == (255, 255, 255), "flat colours are exact"
     with Image.open(io.BytesIO(drawing.png(frame=0))) as one:
         assert one.size == size
         first = np.asarray(one.convert("RGB")).astype(int)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
 from jtconv.draw.scene import Box, Label, Scene
 
+Colour = tuple[int, int, int]
 FINER = 2  # painted larger by this and shrunk, for smooth corners
 
 
@@ -46,7 +49,7 @@ def _shape(scene: Scene) -> float:
 def gif(scenes: Sequence[Scene], seconds: float) -> bytes:
     """Every frame for ``seconds``, the last one longer, round and round."""
     pictures = [picture(scene) for scene in scenes]
-    palette = pictures[-1].quantize(64, Image.Quantize.MEDIANCUT)
+    palette = _palette(pictures)
     frames = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in pictures]
     times = [round(1000 * seconds)] * len(frames)
     times[-1] *= 4
@@ -59,6 +62,25 @@ def gif(scenes: Sequence[Scene], seconds: float) -> bytes:
         loop=0,
         optimize=True,
     )
+
+
+def _palette(pictures: Sequence[Image.Image]) -> Image.Image:
+    """The colours there are most of, exact, none close to another: flat cells stay flat."""
+    counts: Counter[Colour] = Counter()
+    for image in pictures:
+        found: Any = image.getcolors(image.width * image.height)
+        counts.update({colour: number for number, colour in found})
+    kept: list[Colour] = []
+    for colour, _ in counts.most_common(3000):
+        if len(kept) < 128 and all(_distance(colour, other) > 8 for other in kept):
+            kept.append(colour)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([band for colour in kept for band in colour])
+    return palette
+
+
+def _distance(a: Colour, b: Colour) -> int:
+    return max(abs(one - other) for one, other in zip(a, b, strict=True))
 
 
 def _bytes(image: Image.Image, kind: str, **options: object) -> bytes:

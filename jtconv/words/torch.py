@@ -135,6 +135,7 @@ def _padding(name: str, given: dict[str, Any], transposed: bool) -> Any:
         return given["padding"]
     if transposed or given["padding"] not in ("same", "valid"):
         raise ValueError(f"{name}: padding must be numbers, got {given['padding']!r}.")
-    if given["padding"] == "same" and set(arguments.sequence(given["stride"]) or [1]) != {1}:
+    strides = arguments.per_axis("stride", given["stride"], int(name[-2]), least=1)
+    if given["padding"] == "same" and max(strides) > 1:
         raise ValueError(f"{name}: padding='same' needs stride 1 in torch.")
     return given["padding"]
