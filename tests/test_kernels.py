@@ -15,7 +15,7 @@ import pytest
 from jax.experimental.pallas import mosaic_gpu
 from jax.experimental.pallas import tpu as pallas_tpu
 
-import jtconv
+from jtconv import primitives
 from jtconv.geometry import Axis, Geometry
 from jtconv.methods import METHODS, Task
 from jtconv.methods.kernels import tpu
@@ -150,28 +150,29 @@ def test_depthwise(case, dtype, rng):
     assert_close(got, want, dtype)
 
 
-@each(DEEP[:3])
+@each(DEEP[:2])
 def test_depthwise_lowers_for_cuda(case, rng):
     operands, _ = sides_of(case, rng, "bfloat16")["dgrad"]
     assert "mosaic_gpu" in lowered(task_of(case, "dgrad", "bfloat16", "cuda"), operands, "cuda")
 
 
-@can_interpret_gpus
-def test_hopper_under_the_front_door(rng):
-    """With a bias, through jit and to a gradient: fprop is the gradient by x."""
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_the_primitive_lowers_to_the_kernel(platform):
+    """As a call on that platform would: its own method, and the gradient by x too."""
     case = TILED[0]
-    x, w, y = (jnp.asarray(a, jnp.bfloat16) for a in case.operands(rng))
-    bias = jnp.asarray(rng.normal(size=case.features), jnp.bfloat16)
+    geometry = task_of(case, "dgrad", "bfloat16").geometry
+    x, w = (jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in (case.x_shape, case.w_shape))
+    static = {"geometry": geometry, "precision": None, "result": "bfloat16"}
 
-    def operator(x):
-        return jtconv.conv_transpose(x, w, bias, method="pallas", **case.keywords)
+    def gradient(x, w):
+        y, pull = jax.vjp(lambda x: primitives.dgrad(x, w, method=("pallas",), **static), x)
+        return pull(y)
 
-    with interpreted("cuda"):
-        got, pull = jax.vjp(jax.jit(operator), x)
-        (dx,) = pull(y)
-    want = oracle.conv_transpose(x, w, case) + oracle.wide(bias)
-    assert_close(got, want, "bfloat16", slack=2)
-    assert_close(dx, oracle.conv(y, w, case), "bfloat16")
+    lowered = jax.jit(gradient).trace(x, w).lower(lowering_platforms=(platform,))
+    text = lowered.as_text(debug_info=True)
+    for side in ("dgrad", "fprop"):
+        assert f"jtconv_{side}_pallas" in text
+    assert text.count("mosaic_gpu_v2" if platform == "cuda" else "@tpu_custom_call") >= 2
 
 
 @pytest.mark.parametrize("side", ["dgrad", "fprop"])

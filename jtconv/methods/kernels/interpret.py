@@ -31,6 +31,9 @@ def interpreted(platform: str, how: Any = None) -> Any:
         how: what ``interpret=`` of Pallas takes. By default True, Pallas's plain interpreter,
             for "tpu", and for "cuda" ``InterpretGPUParams()`` of ``pallas.mosaic_gpu``.
 
+    GPU kernels are simulated by callbacks in a fixed order, which JAX takes inside no primitive
+    of ours: there, call the functions of ``jtconv.methods.pallas`` themselves.
+
     Raises:
         ValueError: for another platform, and for "cuda" where JAX cannot: before 0.11.
 
