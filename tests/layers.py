@@ -52,7 +52,7 @@ class Case:
     def value(self) -> np.ndarray:
         """What it computes: NumPy loops over the stamps of its geometry."""
         (x, w, bias), asked = self.numbers(), self.plan.request
-        w = np.flip(w, range(self.rank)) if self.keywords.get("flip_kernel") else w
+        w = np.flip(w, tuple(range(self.rank))) if self.keywords.get("flip_kernel") else w
         depth, width = w.shape[-2], w.shape[-1] // asked.geometry.groups
         y = np.zeros(asked.output_shape)
         for small, t, large in _stamps(asked.geometry):
@@ -76,7 +76,8 @@ def _stamps(g: Geometry) -> Iterator[tuple[tuple, tuple, tuple]]:
 
 def cases(count: int, seed: int) -> list[Case]:
     """Half transposed, half plain; every kind of padding, groups and dilation among them."""
-    chance, found = random.Random(seed), []
+    chance = random.Random(seed)
+    found: list[Case] = []
     while len(found) < count:
         case = _drawn(chance)
         try:

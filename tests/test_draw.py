@@ -7,6 +7,7 @@ import itertools
 import math
 import random
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 
 import jtconv
 from jtconv.draw import draw
-from jtconv.draw.frame import Look
+from jtconv.draw.frame import Cell, Grid, Look
 from jtconv.draw.palette import PALETTES
 from jtconv.draw.views import VIEWS
 
@@ -32,7 +33,8 @@ def drawn(chance):
 
 
 def problems(count):
-    chance, found = random.Random(5), []
+    chance = random.Random(5)
+    found: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = []
     while len(found) < count:
         x, w, keywords = drawn(chance)
         try:
@@ -61,6 +63,16 @@ def value(x, w, g):
         if all(0 <= at < size for at, size in zip(m, g.output, strict=True)):
             y[m] += x[i] * w[t]
     return y
+
+
+def framed(grid: Grid) -> tuple[int, int, int, int]:
+    assert grid.window is not None
+    return grid.window
+
+
+def number(cell: Cell) -> float:
+    assert cell.value is not None
+    return cell.value
 
 
 def taps(g, m):
@@ -142,11 +154,11 @@ def test_what_lies_under_the_window_adds_up(problem, rng):
     y = value(x, w, drawing.problem.geometry)
     for m, frame in zip(np.ndindex(y.shape), drawing.frames, strict=True):
         enlarged, kernel = frame.grid("x with zeros"), frame.grid("w turned round")
-        row, column, height, width = enlarged.window
+        row, column, height, width = framed(enlarged)
         assert (height, width) == kernel.shape
         total = 0.0
         for (down, right), cell in kernel.cells.items():
-            total += cell.value * enlarged.cells[row + down, column + right].value
+            total += number(cell) * number(enlarged.cells[row + down, column + right])
         assert total == pytest.approx(y[m])
 
 
@@ -163,7 +175,7 @@ def test_the_matrix_that_is_drawn_is_the_matrix(problem, rng):
             matrix[place] = cell.value
     np.testing.assert_allclose(tall @ x.ravel(), y.ravel())
     np.testing.assert_array_equal(tall, wide.T)
-    assert frame.grid("C transposed").window[0] == frame.grid("C").window[1] == y.size - 1
+    assert framed(frame.grid("C transposed"))[0] == framed(frame.grid("C"))[1] == y.size - 1
 
 
 @every_problem
@@ -172,7 +184,7 @@ def test_stamps_lie_where_the_full_output_has_them(problem, rng):
     x, w, keywords = numbers(problem, rng)
     drawing = draw(x, w, **keywords)
     for frame in drawing.frames:
-        row, column, height, width = frame.grid("y").window
+        row, column, height, width = framed(frame.grid("y"))
         assert (height, width) == frame.grid("w").shape
         y = {place: c for place, c in frame.grid("y").cells.items() if c.look is Look.LIT}
         kernel = {(row + r, column + c): cell for (r, c), cell in frame.grid("w").cells.items()}

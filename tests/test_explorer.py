@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import subprocess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,7 +204,7 @@ def test_sliders_moved_and_numbers_read_back(page, rank):
         move(page, **sliders)
         x = (np.arange(now["input"] ** rank) % 9 + 1.0).reshape((now["input"],) * rank)
         w = (np.arange(now["kernel"] ** rank) % 9 + 1.0).reshape((now["kernel"],) * rank)
-        layer = {k: now[k] for k in NAMES[3:]}
+        layer: dict[str, Any] = {k: now[k] for k in NAMES[3:]}
         y = jtconv.conv_transpose(x[..., None], w[..., None, None], method="scatter", **layer)
         assert numbers(page, "y") == np.asarray(y).ravel().tolist()
         assert numbers(page, "x") == x.ravel().tolist()

@@ -31,7 +31,7 @@ def theirs(case: Case, order: str) -> np.ndarray:
     """Our kernel, turned round where it is to be, as IO*, OI*, *OI or *IO with groups."""
     w, g, rank = case.numbers()[1], case.keywords["groups"], case.rank
     if case.keywords.get("flip_kernel"):
-        w = np.flip(w, range(rank))
+        w = np.flip(w, tuple(range(rank)))
     if order in ("IO*", "*OI"):  # (C_in, C_out // g): the group index changes sides
         *kernel, depth, width = w.shape
         w = w.reshape(*kernel, depth, g, width // g)
@@ -96,7 +96,7 @@ def test_lax(case):
     x, w, bias = case.numbers()
     assert saying.call is not None
     if "turned round" in saying.kernel:
-        w = np.flip(w, range(case.rank))
+        w = np.flip(w, tuple(range(case.rank)))
     y = eval(saying.call, {"jax": jax, "x": x, "w": w})
     assert_close(np.asarray(y) + (0 if bias is None else bias), case.value)
 

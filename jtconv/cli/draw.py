@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -62,14 +62,11 @@ def run(
     if html is not None:
         _write_page(problem, html)
     if out is not None:
-        if out.suffix.lower() not in SUFFIXES:
-            raise Refusal(f"{out.name} must end in one of {', '.join(SUFFIXES)}.")
-        if out.suffix.lower() == ".gif" and frame is not None:
-            raise Refusal("--frame is one step, which does not move: take .svg or .png.")
-        look = {"view": view, "numbers": numbers, "theme": theme, "seconds": seconds, "cell": cell}
-        drawing = draw(problem.input, _kernel(problem), **look, **_keywords(problem))
-        write(out, drawing.encode(out.suffix, frame))
-        say(f"{len(drawing.frames)} steps: {out}")
+        _check_name(out, frame)
+        look: dict[str, Any] = {"view": view, "numbers": numbers, "theme": theme, "cell": cell}
+        steps = draw(problem.input, _kernel(problem), **look, seconds=seconds, **_keywords(problem))
+        write(out, steps.encode(out.suffix, frame))
+        say(f"{len(steps.frames)} steps: {out}")
 
 
 @about_a_problem(input="3x3", kernel="3", stride="2")
@@ -89,13 +86,20 @@ def explore(
         webbrowser.open(out.resolve().as_uri())
 
 
+def _check_name(out: Path, frame: int | None) -> None:
+    if out.suffix.lower() not in SUFFIXES:
+        raise Refusal(f"{out.name} must end in one of {', '.join(SUFFIXES)}.")
+    if out.suffix.lower() == ".gif" and frame is not None:
+        raise Refusal("--frame is one step, which does not move: take .svg or .png.")
+
+
 def _kernel(problem: Problem) -> tuple[int, ...]:
     if problem.layer.op == "conv":
         raise Refusal("a transposed convolution is drawn; leave out --conv.")
     return problem.layer.kernel
 
 
-def _keywords(problem: Problem) -> dict[str, object]:
+def _keywords(problem: Problem) -> dict[str, Any]:
     """One channel is drawn, whatever the groups."""
     return {name: value for name, value in problem.keywords.items() if name not in _CHANNELS}
 

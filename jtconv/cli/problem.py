@@ -15,6 +15,7 @@ from jtconv import words
 from jtconv.cli.console import Refusal, refusals_shown
 from jtconv.cli.sizes import channels as in_and_out
 from jtconv.cli.sizes import on_every_axis, paddings, sizes
+from jtconv.request import Op
 from jtconv.words import Reading
 
 Text = str | None
@@ -142,7 +143,7 @@ def _spoken(
     }
     if conv and any(keywords.pop("output_padding")):
         raise Refusal("--output-padding belongs to a transposed convolution, not to --conv.")
-    op = "conv" if conv else "conv_transpose"
+    op: Op = "conv" if conv else "conv_transpose"
     window = on_every_axis("kernel", window, rank)
     c_in, c_out, groups = counts
     return Reading(op, c_in, c_out, window, bias, {**keywords, "groups": groups})

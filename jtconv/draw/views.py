@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -73,8 +73,8 @@ def matrix(p: Problem) -> Iterator[Frame]:
         lit = {i for _, i, _ in products}
         grids = (
             Grid("C transposed", (rows, columns), _entries(p, m, False), (row, 0, 1, columns)),
-            _column("x", {i: Cell(float(p.x[i]), _lit(i in lit), None, i) for i in p.by_input}),
-            _column("y", _outputs(p, m, flat=True).cells),
+            _column("x", _input(p, lit).cells.values()),
+            _column("y", _outputs(p, m, flat=True).cells.values()),
             Grid("C", (columns, rows), _entries(p, m, True), (0, row, columns, 1)),
         )
         yield Frame(_sum(p, m, products), tuple(products), grids)
@@ -90,8 +90,8 @@ def _entries(p: Problem, current: Index, transposed: bool) -> dict[Place, Cell]:
     return cells
 
 
-def _column(title: str, cells: Mapping[Index, Cell]) -> Grid:
-    column = {(row, 0): cell for row, cell in enumerate(cells.values())}
+def _column(title: str, cells: Iterable[Cell]) -> Grid:
+    column = {(row, 0): cell for row, cell in enumerate(cells)}
     return Grid(title, (len(column), 1), column)
 
 
