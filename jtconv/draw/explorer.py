@@ -6,7 +6,10 @@ import json
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("law.js", "words.js", "views.js", "app.js")
+SCRIPTS = (
+    *("law.js", "words.js", "grid.js", "matrix.js"),
+    *("settings.js", "problem.js", "steps.js", "telling.js", "app.js"),
+)
 
 
 def explorer(**start: Any) -> str:
