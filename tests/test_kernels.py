@@ -82,7 +82,13 @@ def sides_of(case: Case, rng, dtype):
     }
 
 
-@each(BLOCKED)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(c, id=c.name, marks=() if c.name in ("audio", "k3_s2") else pytest.mark.slow)
+        for c in BLOCKED
+    ],
+)
 def test_tpu_blocks_that_do_not_divide_the_rows(case, monkeypatch, rng):
     monkeypatch.setattr(tpu, "ROWS", 8)
     for side, (operands, want) in sides_of(case, rng, jnp.float64).items():
@@ -106,7 +112,7 @@ def test_tpu_channels_in_chunks(side, monkeypatch, rng):
 
 
 @pytest.mark.parametrize("side", ["dgrad", "fprop", "wgrad"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
 def test_tpu_memory_that_starts_as_nan(dtype, side, monkeypatch, rng):
     """Pallas's simulation of a TPU: nothing may be read that was not written."""
     monkeypatch.setattr(tpu, "ROWS", 8)
