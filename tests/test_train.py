@@ -123,8 +123,8 @@ def test_pictures(rng):
     painted = pictures.overlay(np.ones((1, 2, 2, 3)), classes)
     assert painted[0, 0, 0].tolist() == [0.5, 0.5, 0.5]
     assert len({tuple(colour) for colour in painted[0].reshape(4, 3)}) == 3
-    signed = pictures.contrast(np.array([[-2.0, 0.0, 1.0]]))
-    assert signed.tolist() == [[0.0, 0.5, 0.75]]
+    signed = pictures.contrast(np.array([[-2.0, 0.0, 1.0], [0.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(signed, [[0.0, 0.5, 0.75], [0.5, 0.5, 0.5]], atol=0.01)
 
 
 # --- kills ------------------------------------------------------------------------------

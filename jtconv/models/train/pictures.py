@@ -40,7 +40,7 @@ def overlay(pictures: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def contrast(pictures: np.ndarray | jax.Array) -> np.ndarray:
-    """Signed patterns, ``(count, ...)``, around grey, each as strong as it can be shown."""
+    """Signed patterns, ``(count, ...)``, around grey; the strongest hundredth is cut off."""
     patterns = np.asarray(pictures)
-    strongest = np.abs(patterns).max(tuple(range(1, patterns.ndim)), keepdims=True)
-    return 0.5 + 0.5 * patterns / np.maximum(strongest, 1e-12)
+    strong = np.quantile(np.abs(patterns), 0.99, tuple(range(1, patterns.ndim)), keepdims=True)
+    return (0.5 + 0.5 * patterns / np.maximum(strong, 1e-12)).clip(0, 1)

@@ -19,8 +19,8 @@ from jtconv.models.train.digits import Digits, split
 
 SIZE = 48  # pixels a side
 CLASSES = 11  # background, then the digits 0 to 9
-_MAGNIFIED = (2.0, 3.0)  # a digit is 8 cells wide, a scene has one in each half
-_APART = (0.1, 0.4)  # from the mean colour beneath, in each channel
+_MAGNIFIED = (2.25, 3.0)  # a digit is 8 cells wide, a scene has one in each half
+_APART = (0.15, 0.45)  # from the mean colour beneath, in each channel
 _SEEN = 0.7  # the left part of each photograph is learnt from, the rest held out
 
 
