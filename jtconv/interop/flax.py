@@ -78,7 +78,8 @@ def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
     if known.groups > 1:
         raise ValueError(f"layer has feature_group_count={known.groups}, Flax has no groups: 1.")
     words = {name: value for name, value in _words(layer).items() if name not in _OURS}
-    if known.padding not in _FLAX_NAMES or any(known.output_padding):
+    unnamed = isinstance(known.padding, str) and known.padding not in _FLAX_NAMES
+    if unnamed or any(known.output_padding):
         columns = zip(known.crops, known.spans, strict=True)
         words["padding"] = tuple(to_lax(pair, span) for pair, span in columns)
     return _nnx(nnx.ConvTranspose, layer, _params(layer), words)

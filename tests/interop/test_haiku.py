@@ -14,6 +14,7 @@ from flax import nnx
 import jtconv
 from jtconv.interop import haiku as words
 from tests.compare import assert_close
+from tests.interop.compiled import compiled
 
 pytestmark = pytest.mark.peer("haiku")
 
@@ -67,8 +68,8 @@ def by_haiku(arguments: dict[str, Any], x, params=None):
             )(x)
         )
     )
-    params = model.init(jax.random.key(2), x) if params is None else {"up": params}
-    return params["up"], model.apply(params, x)
+    params = jax.jit(model.init)(jax.random.key(2), x) if params is None else {"up": params}
+    return params["up"], jax.jit(model.apply)(params, x)
 
 
 @pytest.mark.parametrize("arguments", [*layers(20, "few"), *layers(200, "many")])
@@ -79,7 +80,7 @@ def test_parameters_there_and_back(arguments, rng):
     params, want = by_haiku(arguments, x if last else jnp.moveaxis(x, -1, 1))
     want = want if last else jnp.moveaxis(want, 1, -1)
     moved = words.to_nnx(params, **arguments)
-    assert_close(moved(x), want)
+    assert_close(compiled(moved, x), want)
     again, keywords = words.from_nnx(moved)
     assert set(again) == set(params)
     for name, array in params.items():
@@ -94,7 +95,7 @@ def test_a_mask_stays_one(rng):
     x = rng.normal(size=(2, 5, 4))
     params, want = by_haiku(arguments, x)
     moved = words.to_nnx(params, **arguments)
-    assert_close(moved(x), want)
+    assert_close(compiled(moved, x), want)
     assert_close(
         jax.grad(lambda x: moved(x).sum())(x),
         jax.grad(lambda x: by_haiku(arguments, x, params)[1].sum())(x),

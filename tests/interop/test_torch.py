@@ -10,13 +10,14 @@ from flax import nnx
 import jtconv
 from jtconv.interop import torch as words
 from tests.compare import assert_close
+from tests.interop.compiled import compiled, moved
 from tests.peers import Problem, problems
 
 pytestmark = pytest.mark.peer("torch")
 
 RANKS = (1, 2, 3)
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128", "int64")
-DEFAULT, MANY = {1: 6, 2: 6, 3: 3}, {1: 120, 2: 120, 3: 60}
+DEFAULT, MANY = {1: 6, 2: 6, 3: 3}, {1: 100, 2: 100, 3: 50}
 
 
 def by_us(rank: int):
@@ -32,10 +33,6 @@ def by_torch(rank: int):
 def as_jax(tensor):
     """A tensor as an array, bfloat16 too."""
     return jnp.asarray(words.tensors.numpy_of(tensor))
-
-
-def channels_last(x):
-    return jnp.moveaxis(as_jax(x), 1, -1)
 
 
 def assert_same(got, want, slack=1.0) -> None:
@@ -64,7 +61,7 @@ def test_torchs_own_samples(rank, dtype):
     for sample in samples:
         arrays = [None if a is None else as_jax(a) for a in (sample.input, *sample.args)]
         want = by_torch(rank)(sample.input, *sample.args, **sample.kwargs)
-        assert_same(by_us(rank)(*arrays, **sample.kwargs), want, slack=2)
+        assert_same(compiled(by_us(rank), *arrays, **sample.kwargs), want, slack=2)
 
 
 def swept() -> list:
@@ -85,9 +82,10 @@ def test_sweep(p: Problem, rng):
     x = x[0] if p.batch == 1 else x  # unbatched, half of the time
     w = torch.tensor(rng.normal(size=(p.depth * p.groups, p.width, *p.kernel)))
     bias = torch.tensor(rng.normal(size=p.width * p.groups)) if p.bias else None
-    rest = (p.stride, p.padding, p.output_padding, p.groups, p.dilation)
-    got = by_us(rank)(*(None if a is None else as_jax(a) for a in (x, w, bias)), *rest)
-    assert_same(got, by_torch(rank)(x, w, bias, *rest))
+    names = ("stride", "padding", "output_padding", "groups", "dilation")
+    rest = {name: getattr(p, name) for name in names}
+    got = compiled(by_us(rank), *(None if a is None else as_jax(a) for a in (x, w, bias)), **rest)
+    assert_same(got, by_torch(rank)(x, w, bias, **rest))
 
 
 WRONG = {
@@ -169,7 +167,7 @@ def test_a_module_there_and_back(name):
     x = torch.randn(2, channels, *range(3, 3 + rank), dtype=torch.float64)
     layer = words.to_nnx(module)
     assert isinstance(layer, jtconv.nnx.ConvTranspose)
-    assert_close(jnp.moveaxis(layer(channels_last(x)), -1, 1), module(x).detach().numpy())
+    assert_close(moved(layer, as_jax(x)), module(x).detach().numpy())
     back = words.from_nnx(layer)
     assert_same_parameters(back, module)
     assert repr(back) == repr(module)
@@ -193,7 +191,7 @@ def test_a_layer_of_ours_there_and_back(rng):
     x = rng.normal(size=(2, 3, 5, 4)).astype("float32")
     layer.padding = [(1, 1), (0, 0)]  # torch cannot crop more behind
     again = words.to_nnx(words.from_nnx(layer))
-    assert_close(again(x), layer(x))
+    assert_close(compiled(again, x), compiled(layer, x))
     layer.padding = "SAME"
     with pytest.raises(ValueError, match=r"the crops \(0, 1\) of spatial axis 1 have no words"):
         words.from_nnx(layer)
@@ -218,7 +216,7 @@ def test_norms(norm, where, training):
     layer = words.to_nnx(module)
     assert all(torch.equal(before[name], t) for name, t in module.state_dict().items())
     x = torch.randn(2, 4, 3, 4, dtype=torch.float64)
-    assert_close(jnp.moveaxis(layer(channels_last(x)), -1, 1), module.eval()(x).detach().numpy())
+    assert_close(moved(layer, as_jax(x)), module.eval()(x).detach().numpy())
 
 
 def generator():
@@ -242,9 +240,9 @@ def test_a_sequential_there_and_back():
     x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
     model(x + 1)  # running statistics of its own
     model.eval()
-    moved = words.to_nnx(model)
-    assert_close(jnp.moveaxis(moved(channels_last(x)), -1, 1), model(x).detach().numpy(), slack=8)
-    back = words.from_nnx(moved).eval()
+    ours = words.to_nnx(model)
+    assert_close(moved(ours, as_jax(x)), model(x).detach().numpy(), slack=8)
+    back = words.from_nnx(ours).eval()
     counted = {k: v for k, v in model.state_dict().items() if "num_batches" not in k}
     for name, tensor in counted.items():
         assert torch.equal(back.state_dict()[name], tensor), name

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from jtconv.interop import layer as hub
@@ -62,7 +61,7 @@ def to_nnx(layer: keras.Layer) -> Any:
         )
     if not layer.built:
         raise ValueError("layer has no weights yet: call it, or layer.build(input_shape).")
-    moved = hub.to_nnx(_layer(layer))
+    moved = hub.to_nnx(_layer(keras, layer))
     name = layer.activation.__name__
     if name == "linear":
         return moved
@@ -107,8 +106,8 @@ def from_nnx(layer: Any) -> keras.Layer:
     return made
 
 
-def _layer(layer: Any) -> Layer:
-    kernel, *rest = (np.asarray(value) for value in layer.get_weights())
+def _layer(keras: Any, layer: Any) -> Layer:
+    kernel, *rest = (keras.ops.convert_to_numpy(weight.value) for weight in layer.weights)
     expect("kernel", kernel, (*layer.kernel_size, layer.filters, kernel.shape[-1]))
     bias = rest[0] if layer.use_bias else None
     if bias is not None:
