@@ -139,8 +139,8 @@ class Plan:
         chunk = next(c for c in SWIZZLES if source % c == result % c == 0)
         columns = max(n for n in range(chunk, COLUMNS + 1, chunk) if result % n == 0)
         sizes = (batch, *walk.results)
-        blocks = math.prod(sizes) * math.prod(walk.phases) * result / columns / MULTIPLIERS
-        tiles = TALL if blocks >= 2 * PROCESSORS * TALL.rows else SHORT
+        rows = math.prod(sizes) * math.prod(walk.phases) * (result // columns) // MULTIPLIERS
+        tiles = TALL if rows >= 2 * PROCESSORS * TALL.rows else SHORT
         front = tuple(a.front if simulation() else 0 for a in walk.axes)
         cells = box(sizes, tiles.rows)
         return cls(walk, batch, source, result, chunk, columns, cells, tiles.stages, front)
