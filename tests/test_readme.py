@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -32,3 +33,21 @@ def test_files_it_points_to_exist():
 
 def test_pictures_are_small():
     assert sum(path.stat().st_size for path in (ROOT / ".github/pictures").iterdir()) < 300_000
+
+
+MODELS = json.loads((ROOT / ".github/pictures/models.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_numbers_of_models_are_those_their_command_reached(model):
+    steps, found = MODELS[model]["steps"], MODELS[model]["metrics"]
+    assert f"train {model} --data" in MODELS[model]["command"]
+    if model == "dcgan":
+        distances = [found[f"frechet_distance{of}"] for of in ("", "_of_real_digits")]
+        said = [f"draws all {found['classes_covered']}", *(f"{d:.1f}" for d in distances)]
+        assert all(f" {number}" in TEXT for number in said)
+        assert f"`dcgan --steps {steps}`" in TEXT
+    else:
+        iou = [number for name, number in found.items() if "iou" in name]
+        cells = " | ".join(f"{number:.2f}" for number in iou)
+        assert f"| `{model} --steps {steps}` | {cells} |" in TEXT
