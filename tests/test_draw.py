@@ -192,6 +192,18 @@ def test_stamps_lie_where_the_full_output_has_them(problem, rng):
         assert all(kernel[place].phase == cell.phase for place, cell in y.items())
 
 
+@every_problem
+def test_cells_share_a_phase_where_they_share_their_place_in_a_stride(problem):
+    x, w, keywords = problem
+    cells = draw(x, w, **keywords).frames[0].grid("y").cells.values()
+    phases = {cell.index: cell.phase for cell in cells if cell.look is not Look.CROPPED}
+    residues = {
+        m: tuple(at % s for at, s in zip(m, keywords["stride"], strict=True)) for m in phases
+    }
+    pairs = {(phases[m], residues[m]) for m in phases}
+    assert len(pairs) == len(set(phases.values())) == len(set(residues.values()))
+
+
 def test_phases_never_share_a_colour():
     for palette in PALETTES.values():
         for count in (1, 2, 4, 9, 16):
