@@ -7,17 +7,13 @@ import os
 import pytest
 
 from jtconv import api
+from tests.interop import law
 
 # Before anybody imports Keras, which would look for TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 
-@pytest.fixture(autouse=True)
-def quick_method(monkeypatch):
-    """Crops and layouts are under test here, not methods: take those that compile fastest."""
-    parse = api.parse_method
-
-    def parsed(method):
-        return parse(("dilated", "vjp", "scatter") if method == "auto" else method)
-
-    monkeypatch.setattr(api, "parse_method", parsed)
+@pytest.fixture
+def in_numpy(monkeypatch):
+    """Crops and layouts are asked about, hundreds of times: let NumPy do the sums."""
+    monkeypatch.setattr(api, "conv_transpose", law.conv_transpose)

@@ -86,7 +86,8 @@ def crops(
 
 
 def _data_format(asked: str | None) -> str:
-    if asked is None and "keras" in sys.modules:
-        asked = sys.modules["keras"].config.image_data_format()
+    keras = sys.modules.get("keras")
+    if asked is None and keras is not None:
+        asked = keras.config.image_data_format()
     formats = ("channels_last", "channels_first")
     return arguments.choice("data_format", asked or formats[0], formats)

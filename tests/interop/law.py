@@ -1,0 +1,52 @@
+"""jtconv.conv_transpose in NumPy, for sweeps: they ask about words, and XLA compiles for long."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from jtconv import request
+from jtconv.geometry import Axis
+
+
+def conv_transpose(
+    x: Any, w: Any, bias: Any = None, *, flip_kernel: bool = False, method: Any = None,
+    precision: Any = None, preferred_element_type: Any = None, **keywords: Any,
+) -> np.ndarray:  # fmt: skip
+    """Stamps of one tap at a time, thrown on the full output, which is then cropped."""
+    x, w = np.asarray(x), np.asarray(w)
+    asked = request.parse("conv_transpose", x.shape, w.shape, **keywords)
+    (x_spec, w_spec, y_spec), batched = asked.layout.specs, asked.layout.batched
+    space, groups = asked.layout.spatial, asked.geometry.groups
+    if not batched:
+        x = np.expand_dims(x, x_spec.index("N"))
+    x = x.transpose([x_spec.index(letter) for letter in f"N{space}C"])
+    w = w.transpose([w_spec.index(letter) for letter in f"{space}IO"])
+    w = np.flip(w, tuple(range(len(space)))) if flip_kernel else w
+    if asked.kernel_is_adjoint:  # (C_in, C_out // groups): each group has its own rows
+        w = np.concatenate(np.split(w, groups, axis=-2), axis=-1)
+    full = np.zeros((x.shape[0], *asked.geometry.full, asked.out_channels), x.dtype)
+    for t in itertools.product(*map(range, asked.geometry.kernel)):
+        cells = [_landing(axis, tap) for axis, tap in zip(asked.geometry, t, strict=True)]
+        parts = zip(np.split(x, groups, -1), np.split(w[t], groups, -1), strict=True)
+        full[(slice(None), *cells)] += np.concatenate([part @ tap for part, tap in parts], -1)
+    y = _cropped(full, asked.geometry.crops)
+    y = y if bias is None else y + np.asarray(bias)
+    y = y.transpose([f"N{space}C".index(letter) for letter in y_spec])
+    return y if batched else y.squeeze(y_spec.index("N"))
+
+
+def _landing(axis: Axis, tap: int) -> slice:
+    """Where every input's stamp has this tap, on the full output."""
+    first = axis.dilation * tap
+    return slice(first, first + axis.stride * (axis.input - 1) + 1, axis.stride)
+
+
+def _cropped(full: np.ndarray, crops: Any) -> np.ndarray:
+    more = [(max(-lo, 0), max(-hi, 0)) for lo, hi in crops]
+    full = np.pad(full, [(0, 0), *more, (0, 0)])
+    sizes = full.shape[1:-1]
+    kept = [slice(max(lo, 0), n - max(hi, 0)) for (lo, hi), n in zip(crops, sizes, strict=True)]
+    return full[(slice(None), *kept)]
