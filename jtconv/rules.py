@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jtconv.methods import Side, Task
+from jtconv.methods import Side, Task, merged
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,17 @@ def _is_thin(task: Task) -> bool:
     return few and task.depth * task.width <= 4
 
 
-def _is_streaming(task: Task) -> bool:
-    """So few channels that writing stamps (or patches) out costs more than the products."""
-    if task.depth < 8:
-        return task.stamp_bytes > 2**20
-    rows = task.batch * math.prod(task.geometry.input)
-    return task.depth < 32 and rows >= 1024 and task.stamp_bytes > 8 * 2**20
+def _is_narrow(task: Task) -> bool:
+    """Few channels against what a cell of y holds: patches of x are less to write than stamps."""
+    g = task.geometry
+    narrow = task.depth <= 32 and 4 * task.depth <= math.prod(g.stride) * task.width
+    return merged.possible(g) and narrow and task.stamp_bytes > 4 * 2**20
+
+
+def _is_long(task: Task) -> bool:
+    """A long signal: one axis, undilated, whose cells are read once and added up as patches."""
+    g = task.geometry
+    return len(g) == 1 and merged.possible(g) and task.batch * g.input[0] >= 2048
 
 
 def _is_library_convolution(task: Task) -> bool:
@@ -66,13 +71,15 @@ RULES = (
     # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
     # depthwise k7 s1, 32x32x16: fprop 0.4 ms (gemm 2.1), but wgrad 5.8 (gemm 3.4)
     Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
-    # 3 -> 3 channels, k12 s2, 427x640: dgrad 34 ms (gemm 180)
-    # 21 -> 21, k16 s8, 35x35: dgrad 3.6 ms (gemm 7.2), fprop 12 (gemm 14, dilated 24)
+    # 21 -> 21, k16 s8, 35x35: dgrad 3.9 ms (gemm 9.3), fprop 5.9 (21), wgrad 11 (21)
+    # 21 -> 21, k64 s32, 8x8: 7.8 (27), 13 (30), 8.0 (23); 128 -> 128 in 4 groups: 2.1 (2.8)
+    Rule("phases", _is_narrow, "few input channels: patches of x are small, stamps are not"),
+    # 128 -> 64, k8 s4, 3000 samples: fprop 3.5 ms (gemm 4.8); k4 s2, 4x2048: 5.0 (6.2)
     Rule(
         "phases",
-        _is_streaming,
-        "few input channels: stamps would cost more to write than to compute",
-        sides=("dgrad", "fprop"),
+        _is_long,
+        "a long signal: each sample is read once, not once for every stamp that covers it",
+        sides=("fprop",),
     ),
     # 128 -> 64, k4 s2, 64x16x16: fprop 26 ms (gemm 38); 2x16384, 1-D: 13 ms (gemm 37)
     Rule(

@@ -37,7 +37,17 @@ FLOORS = (
     {"__main__"},
 )
 # What several methods are written against; the methods themselves never meet.
-SHARED = {"task", "products", "moves", "strips", "convolution", "kernels"}
+SHARED = {
+    "task",
+    "products",
+    "moves",
+    "raster",
+    "stamps",
+    "merged",
+    "strips",
+    "convolution",
+    "kernels",
+}
 
 PUBLIC = {
     "Plan",

@@ -79,11 +79,17 @@ def test_taps_multiply_elementwise(regime):
     assert not convolutions(text)
 
 
-@pytest.mark.parametrize("regime", ["2-D", "k3 s2"])
-def test_phases_are_plain_convolutions(regime):
-    text = compiled(regime, "phases")
+def test_phases_apart_are_plain_convolutions():
+    text = compiled("k3 s2", "phases")
     assert convolutions(text)
     assert "lhs_dilate" not in text
+
+
+@pytest.mark.parametrize("regime", ["2-D", "3-D"])
+def test_phases_together_are_products(regime):
+    text = compiled(regime, "phases")
+    assert len(products(text)) == 3
+    assert not convolutions(text)
 
 
 def test_dilated_inserts_zeros():

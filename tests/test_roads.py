@@ -12,20 +12,26 @@ import pytest
 
 import jtconv
 from jtconv.geometry import Geometry
-from jtconv.methods import METHODS, Task, gemm, products
+from jtconv.methods import METHODS, Task, gemm, products, stamps
 from tests.compare import assert_close
 
-# road: what to change, and the method that then takes it
+# road: the method that takes it, and what to change in which file of methods/
 ROADS: dict[str, tuple[str, dict[str, int]]] = {
-    "gemm in strips": ("gemm", {"MOST_BYTES": 0, "STRIP_BYTES": 600}),
-    "gemm in strips of one row": ("gemm", {"MOST_BYTES": 0, "STRIP_BYTES": 1}),
-    "gemm, O innermost": ("gemm", {"WIDE": 1}),
-    "gemm in strips, O innermost": ("gemm", {"MOST_BYTES": 0, "STRIP_BYTES": 600, "WIDE": 1}),
-    "gemm by taps": ("gemm", {"HEAVY_BYTES": 0, "FEW_ROWS": 10**6}),
-    "taps in low strips": ("taps", {"STRIP": 1}),
-    "taps in strips": ("taps", {"STRIP": 200}),
-    "taps by blocks": ("taps", {"MOST_TAPS": 1}),
-    "taps summed by a reduction": ("taps", {"FEW": 1}),
+    "gemm in strips": ("gemm", {"gemm.MOST_BYTES": 0, "gemm.STRIP_BYTES": 600}),
+    "gemm in strips of one row": ("gemm", {"gemm.MOST_BYTES": 0, "gemm.STRIP_BYTES": 1}),
+    "gemm, O innermost": ("gemm", {"stamps.WIDE": 1}),
+    "gemm in strips, O innermost": (
+        "gemm",
+        {"gemm.MOST_BYTES": 0, "gemm.STRIP_BYTES": 600, "stamps.WIDE": 1},
+    ),
+    "gemm by taps": ("gemm", {"stamps.HEAVY_BYTES": 0, "stamps.FEW_ROWS": 10**6}),
+    "phases by convolution": ("phases", {"merged.MOST_TAPS": 0}),
+    "taps in low strips": ("taps", {"taps.STRIP": 1}),
+    "taps in strips": ("taps", {"taps.STRIP": 200}),
+    "taps by blocks": ("taps", {"taps.MOST_TERMS": 1}),
+    "taps, rows one by one": ("taps", {"taps.AT_ONCE": 1}),
+    "taps, wide channels": ("taps", {"taps.WIDE": 1}),
+    "taps summed by a reduction": ("taps", {"taps.FEW": 1}),
 }
 # input, kernel, stride, dilation, crops, groups, C, O
 CASES: dict[str, tuple[Any, ...]] = {
@@ -34,6 +40,9 @@ CASES: dict[str, tuple[Any, ...]] = {
     "stride past kernel": ((4, 3), (2, 1), (3, 2), (1, 1), ((0, -1), (0, 0)), 1, 2, 3),
     "dilated": ((6, 5), (3, 2), (2, 1), (2, 3), ((2, 1), (0, 1)), 2, 2, 4),
     "1-D": ((9,), (5,), (3,), (1,), ((2, 1),), 4, 4, 4),
+    "depthwise": ((5, 4), (5, 4), (2, 2), (1, 1), ((1, 1), (0, 2)), 3, 3, 3),
+    "depthwise, dilated": ((5, 4), (3, 2), (2, 3), (2, 1), ((1, 0), (0, 1)), 3, 3, 3),
+    "merging": ((4, 3), (4, 6), (2, 3), (1, 1), ((1, 1), (-1, 2)), 2, 4, 6),
     "3-D": ((4, 3, 2), (2, 3, 2), (2, 1, 2), (1, 1, 1), ((0, 0), (1, 1), (0, 0)), 1, 2, 2),
 }
 
@@ -42,9 +51,9 @@ CASES: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("road", ROADS)
 def test_every_road_leads_to_the_same_place(road, case, monkeypatch, rng):
     method, changes = ROADS[road]
-    module = sys.modules[f"jtconv.methods.{method}"]
-    for name, value in changes.items():
-        monkeypatch.setattr(module, name, value)
+    for place, value in changes.items():
+        room, name = place.split(".")
+        monkeypatch.setattr(sys.modules[f"jtconv.methods.{room}"], name, value)
     *sizes, groups, c, o = CASES[case]
     space, kernel, stride, dilation, crops = sizes
     geometry = Geometry.of(space, kernel, stride, dilation, crops, groups)
@@ -78,8 +87,8 @@ def test_products_of_many_rows(rows, dtype, rng):
 def test_large_problems_take_these_roads():
     """The thresholds are met by layers people have, so the roads above are not dead."""
     assert gemm._strips(_task((64, 16, 16, 128), (4, 4, 128, 64))) > 1
-    assert gemm._is_heavy(_task((1, 16, 1536), (16, 1536, 768)))
-    assert not gemm._is_heavy(_task((4, 64, 512), (16, 512, 256)))
+    assert stamps._is_heavy(_task((1, 16, 1536), (16, 1536, 768)))
+    assert not stamps._is_heavy(_task((4, 64, 512), (16, 512, 256)))
 
 
 def _task(x, w):

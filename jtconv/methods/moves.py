@@ -78,9 +78,13 @@ def crop(full: jax.Array, geometry: Geometry) -> jax.Array:
     return window(full, [a.lo for a in geometry], geometry.output)
 
 
-def uncrop(y: jax.Array, geometry: Geometry) -> jax.Array:
-    """``y`` laid into whole cells that start where the full output does."""
+def uncrop(y: jax.Array, geometry: Geometry, more: int = 0) -> jax.Array:
+    """``y`` laid into whole cells that start where the full output does.
+
+    ``more`` is a number of cells to add behind along the first axis.
+    """
     lengths = [q * a.stride for q, a in zip(cell_counts(geometry), geometry, strict=True)]
+    lengths[0] += more * geometry.stride[0]
     return window(y, [-a.lo for a in geometry], lengths)
 
 

@@ -39,11 +39,14 @@ def correlate(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
 
     XLA:CPU runs it in one of three ways.  Where ``a`` is narrow (or half floats), turning it
     round first reaches the faster library; behind a barrier, or XLA turns it back.  Where the
-    sum is very long and the result small, both cores are busy only if it is cut in two.
+    sum is very long and the result small, both cores are busy only if it is cut in two.  And
+    the narrow one of two is better the one that is turned.
     """
     rows, size = a.shape[1], a.shape[2] * b.shape[2]
     known = task.platform == "cpu" and isinstance(rows, int)
     single = task.groups == 1
+    if known and a.shape[2] >= 4 * b.shape[2]:
+        return jnp.swapaxes(correlate(b, a, task), 1, 2)
     if known and (task.is_half or (single and rows < 8192 and a.shape[2] <= 64)):
         turned = lax.optimization_barrier(jnp.swapaxes(a, 1, 2))
         return einsum("gcm,gmn->gcn", turned, b, task)
