@@ -29,7 +29,7 @@ def drawn(chance: random.Random) -> dict[str, Any]:
 
     stride, groups = each(3), chance.choice((1, 1, 2))
     pairs = tuple((chance.randint(0, 1), chance.randint(0, 1)) for _ in range(rank))
-    words = {
+    words: dict[str, Any] = {
         "num_spatial_dims": rank,
         "in_channels": groups * chance.randint(1, 2),
         "out_channels": groups * chance.randint(1, 2),

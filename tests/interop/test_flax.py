@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from jtconv.interop import flax as words
 from tests.compare import assert_close
 from tests.interop.compiled import compiled
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "plain": {},
     "transposed": {"transpose_kernel": True, "padding": "VALID", "use_bias": False},
     "numbers": {"padding": [(1, 2), (0, 3)], "kernel_dilation": (2, 1)},

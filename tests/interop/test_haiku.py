@@ -30,7 +30,7 @@ def drawn(chance: random.Random) -> dict[str, Any]:
     size, kernel, stride = each(longest, 2), each(longest), each(3)
     named = chance.choice(("SAME", "VALID"))
     pairs = tuple((chance.randint(1, 3), chance.randint(1, 3)) for _ in range(rank))
-    words = {
+    words: dict[str, Any] = {
         "num_spatial_dims": rank,
         "output_channels": chance.randint(1, 3),
         "kernel_shape": kernel,
@@ -92,7 +92,12 @@ def test_parameters_there_and_back(arguments, rng):
 
 def test_a_mask_stays_one(rng):
     mask = jnp.asarray(rng.integers(0, 2, (3, 2, 4)), "float64")
-    arguments = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 3, "mask": mask}
+    arguments: dict[str, Any] = {
+        "num_spatial_dims": 1,
+        "output_channels": 2,
+        "kernel_shape": 3,
+        "mask": mask,
+    }
     x = rng.normal(size=(2, 5, 4))
     params, want = by_haiku(arguments, x)
     moved = words.to_nnx(params, **arguments)
@@ -108,7 +113,7 @@ def test_a_mask_stays_one(rng):
 
 def test_a_mismatch_says_which_parameter():
     params = {"w": jnp.ones((3, 2, 4)), "b": jnp.ones(2)}
-    arguments = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 3}
+    arguments: dict[str, Any] = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 3}
     with pytest.raises(ValueError, match=r"w must have shape \(5, 2, 4\), got \(3, 2, 4\)"):
         words.to_nnx(params, **{**arguments, "kernel_shape": 5})
     with pytest.raises(ValueError, match=r"b must have shape \(2, 1\), got \(2,\)"):

@@ -84,7 +84,7 @@ def test_the_data_format_keras_is_set_to(rng):
         keras.config.set_image_data_format("channels_last")
 
 
-LAYERS = {
+LAYERS: dict[str, tuple[tuple, dict[str, Any]]] = {
     "same": ((1, 3, 4), {"strides": 2, "padding": "same"}),
     "same, some more": ((2, 3, 4), {"strides": 3, "padding": "same", "output_padding": (1, 2)}),
     "valid": ((2, 3, (2, 5)), {"strides": (3, 2), "use_bias": False}),

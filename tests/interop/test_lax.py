@@ -104,7 +104,7 @@ def test_the_sweep_meets_every_word():
 def test_numbered_dimension_numbers(rng):
     x, w = rng.normal(size=(2, 3, 5)), rng.normal(size=(4, 3, 2))
     numbers = lax.conv_dimension_numbers(x.shape, (4, 3, 2), ("NCH", "HIO", "NCH"))
-    rest = {"dimension_numbers": numbers, "transpose_kernel": False}
+    rest: dict[str, Any] = {"dimension_numbers": numbers, "transpose_kernel": False}
     want = lax.conv_transpose(x, w, (2,), "SAME", **rest)
     assert_close(words.conv_transpose(x, w, (2,), "SAME", **rest), want)
 
