@@ -345,7 +345,8 @@ def test_pictures_are_written_whole(tmp_path):
     (tmp_path / "run" / "stale.png.part").write_bytes(b"cut off")
     written = folder.write(Results({"a": 1}, {"grid": Image.new("RGB", (3, 2))}), {"steps": 4})
     assert [path.name for path in written] == ["grid.png", "metrics.json"]
-    assert Image.open(written[0]).size == (3, 2)
+    with Image.open(written[0]) as image:
+        assert image.size == (3, 2)
     assert json.loads(written[1].read_text()) == {"steps": 4, "metrics": {"a": 1}}
 
 
