@@ -11,9 +11,12 @@ from jtconv.models.train.scenes import CLASSES
 
 
 def begin(rngs: nnx.Rngs) -> Transparent:
-    """Four stages down to 3 x 3 cells, all of them squeezed into one, and the same backwards."""
-    net = DeconvNet(3, CLASSES, (12, 24, 48, 64), (1, 1, 2, 2), hidden=96, window=3, rngs=rngs)
+    """Four stages down to 3 x 3 cells, and the same backwards.
+
+    The paper squeezes all cells into one, for pictures of one object; a scene holds two.
+    """
+    net = DeconvNet(3, CLASSES, (12, 24, 48, 64), (1, 1, 2, 2), hidden=96, window=1, rngs=rngs)
     return Transparent(net)
 
 
-RECIPE = Recipe(data="photos", begin=begin, steps=1000)
+RECIPE = Recipe(data="photos", begin=begin, steps=2000)

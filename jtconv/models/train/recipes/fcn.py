@@ -16,4 +16,4 @@ def begin(rngs: nnx.Rngs) -> Transparent:
     return Transparent(net)
 
 
-RECIPE = Recipe(data="photos", begin=begin, steps=1000)
+RECIPE = Recipe(data="photos", begin=begin, steps=2000)

@@ -15,4 +15,4 @@ def begin(rngs: nnx.Rngs) -> Segmenter:
     return Segmenter(UNet(3, CLASSES, (12, 24, 48, 96), rngs=rngs))
 
 
-RECIPE = Recipe(data="photos", begin=begin, steps=1000)
+RECIPE = Recipe(data="photos", begin=begin, steps=2000)
