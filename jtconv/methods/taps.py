@@ -193,13 +193,14 @@ def _running_sums(x: jax.Array, y: jax.Array, task: Task) -> tuple[jax.Array, ..
     missing = count * height - g.input[0]
     x = raster.of_x(moves.pad_space(x, [(0, missing)] + [(0, 0)] * (len(g) - 1)), task)
     y = raster.of_y(moves.uncrop(y, g, missing), task)
-    run = 1
-    if raster.is_depthwise(task) and task.groups < WIDE:
-        x, y, run = raster.merged(x, g.stride[-1]), raster.merged(y), task.groups
+    merged = raster.is_depthwise(task) and task.groups < WIDE
+    run = task.groups if merged else 1
+    if merged:
+        x, y = raster.merged(x, g.stride[-1]), raster.merged(y)
 
     def product(block: raster.Blocks, number: jax.Array | int) -> jax.Array:
         strip = lax.dynamic_slice_in_dim(x, number * height, height, 1)
-        if run > 1:
+        if merged:
             strip = strip[..., : block[-1].count * run]
         return strip * raster.under(y, block, (height, *g.input[1:]), number * height, run)
 
