@@ -244,11 +244,12 @@ def test_another_seed_is_another_run(tmp_path, uninterrupted):
 
 def test_losses_are_kept_and_told(tmp_path):
     run, told = tiny.trainer(tmp_path), []
-    run.train(20, 15, lambda step, losses: told.append((step, losses["loss"])))
+    run.train(20, 15, lambda step, losses: told.append([step, losses]))
     assert [step for step, _ in told] == [10, 15, 20]
-    assert [[step, {"loss": loss}] for step, loss in told if step != 15] == run.facts["history"]
+    assert [entry for entry in told if entry[0] != 15] == run.facts["history"]
     assert run.facts["steps"] == 20
     assert run.facts["seconds"] > 0
+    assert len({losses["drawn"] for _, losses in told}) == 3, "every step draws anew"
 
 
 # --- the folder and the command ---------------------------------------------------------

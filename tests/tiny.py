@@ -51,7 +51,7 @@ class Tiny(nnx.Module):
         x = source[:, None] + jax.random.normal(key, (len(source), 5, 2), jnp.float32)
         loss, gradient = nnx.value_and_grad(lambda net: ((net(x) - x) ** 2).mean())(self.net)
         self.optimizer.update(self.net, gradient)
-        return {"loss": loss}
+        return {"loss": loss, "drawn": x.sum()}
 
     def judge(self, seen: jax.Array, held_out: jax.Array) -> Results:
         return Results({"bias": float(self.net.layer.bias[...].sum())})
