@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -109,7 +109,7 @@ def icnr(factor: PerAxis, init: Initializer | None = None) -> Initializer:
 def variance_scaling(
     scale: float,
     mode: str,
-    distribution: str,
+    distribution: Literal["truncated_normal", "normal", "uniform"],
     *,
     stride: PerAxis = 1,
     groups: int = 1,

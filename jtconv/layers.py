@@ -109,7 +109,7 @@ def _crops(asked: Any, spans: list[int]) -> str | list[padding.Crops]:
     """Flax's padding as ours: a name, or the crops that its numbers make."""
     if isinstance(asked, str):
         return arguments.choice("padding", asked, _NAMES, any_case=True)
-    pads = padding.parse(asked, len(spans))
+    pads: Any = padding.parse(asked, len(spans))
     return [padding.from_lax(pair, span) for pair, span in zip(pads, spans, strict=True)]
 
 

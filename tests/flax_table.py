@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 # kernel_size, strides, kernel_dilation, spatial size, padding.
 GEOMETRIES = (
@@ -96,4 +97,32 @@ def drawn(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Arr
     """An initializer: normal numbers, by NumPy as that compiles nothing, and moved by the key."""
     seed = [len(shape), *shape]
     moved = jax.random.key_data(key)[-1] % 97 / 97
-    return (np.random.default_rng(seed).normal(size=shape) + moved).astype(dtype)
+    return (jnp.asarray(np.random.default_rng(seed).normal(size=shape)) + moved).astype(dtype)
+
+
+def same_leaves(one: Any, other: Any) -> None:
+    """Equal trees of equal arrays."""
+    paths = [jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (one, other)]
+    for (here, a), (there, b) in zip(*paths, strict=True):
+        assert here == there and a.dtype == b.dtype
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+TABLE = configurations(5 * len(GEOMETRIES))
+# Flax rounds a result before it folds it (CIRCULAR) or adds the bias; jtconv rounds once.
+ROUNDED_AGAIN = 4.0
+
+
+def _rows() -> list:
+    rows = []
+    for dtype, step in ((jnp.float32, 1), (jnp.bfloat16, 3)):
+        for c in TABLE:
+            quick = c.number < len(GEOMETRIES) and c.number % step == 0
+            marks = () if quick else (pytest.mark.slow,)
+            rows.append(pytest.param(c, dtype, id=f"{c.number}-{dtype.__name__}", marks=marks))
+    return rows
+
+
+every_configuration = pytest.mark.parametrize("c", TABLE, ids=lambda c: str(c.number))
+# Each geometry once in float32 and every third in bfloat16; the others are slow.
+every_configuration_and_dtype = pytest.mark.parametrize(("c", "dtype"), _rows())

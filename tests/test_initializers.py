@@ -37,7 +37,9 @@ def _interpolated(x: np.ndarray, factor: tuple[int, ...]) -> np.ndarray:
     for axis, f in enumerate(factor, 1):
         n = x.shape[axis]
         places = (np.arange(n * f) + 0.5) / f - 0.5
-        x = np.apply_along_axis(lambda row, at=places, n=n: np.interp(at, range(n), row), axis, x)
+        rows = np.moveaxis(x, axis, -1)
+        flat = [np.interp(places, range(n), row) for row in rows.reshape(-1, n)]
+        x = np.moveaxis(np.reshape(flat, (*rows.shape[:-1], n * f)), -1, axis)
     return x
 
 

@@ -17,22 +17,24 @@ from flax.training.train_state import TrainState
 import jtconv.nnx
 from jtconv.linen import ConvTranspose, accelerate
 from tests.compare import assert_close
-from tests.flax_table import GEOMETRIES, Configuration, configurations, drawn
-
-TABLE = configurations(5 * len(GEOMETRIES))
-# Flax rounds a result before it folds it (CIRCULAR) or adds the bias; jtconv rounds once.
-ROUNDED_AGAIN = 4.0
+from tests.flax_table import (
+    GEOMETRIES,
+    ROUNDED_AGAIN,
+    Configuration,
+    drawn,
+    every_configuration,
+    every_configuration_and_dtype,
+    same_leaves,
+)
 
 
 def made(cls: Any, c: Configuration, dtype: Any) -> Any:
     return cls(c.features[1], c.kernel_size, **c.words(), dtype=dtype)
 
 
-def same_leaves(one: Any, other: Any) -> None:
-    paths = [jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (one, other)]
-    for (here, a), (there, b) in zip(*paths, strict=True):
-        assert here == there and a.dtype == b.dtype
-        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+def same_structure(one: Any, other: Any) -> None:
+    here, there = (str(jax.tree.structure(tree)) for tree in (one, other))
+    assert here == there
 
 
 def test_its_fields_are_those_of_flax_and_three_more():
@@ -44,7 +46,7 @@ def test_its_fields_are_those_of_flax_and_three_more():
     assert ours == {**theirs, **added}
 
 
-@pytest.mark.parametrize("c", TABLE, ids=lambda c: str(c.number))
+@every_configuration
 def test_same_parameters(c):
     """Their tree always, and their values once for each geometry."""
     x, key = c.inputs(jnp.float32), jax.random.key(7)
@@ -66,7 +68,7 @@ def test_same_initial_values(transpose_kernel):
             )
             for cls in (linen.ConvTranspose, ConvTranspose)
         )
-        assert jax.tree.structure(theirs) == jax.tree.structure(ours)
+        same_structure(theirs, ours)
         same_leaves(theirs, ours)
 
 
@@ -90,8 +92,7 @@ def programs(linen_class: Any, nnx_class: Any, c: Configuration, dtype: Any) -> 
     return one, other
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("c", TABLE, ids=lambda c: str(c.number))
+@every_configuration_and_dtype
 def test_the_program_is_that_of_nnx(c, dtype):
     """Flax's two layers are one program and ours are one, so their numbers are equal too.
 
@@ -133,7 +134,7 @@ def test_more_words():
     y, variables = layer.init_with_output(jax.random.key(0), x)
     kernel = variables["params"]["kernel"]
     assert kernel.shape == (3, 3, 2, 6) and y.shape == (3, 1, 10, 10, 6)
-    same = {"stride": 2, "groups": 2, "method": "scatter", "flip_kernel": True}
+    same: dict[str, Any] = {"stride": 2, "groups": 2, "method": "scatter", "flip_kernel": True}
     assert_close(y[:, 0], jtconv.conv_transpose(x[:, 0], kernel, output_padding=1, **same))
     plain = layer.clone(output_padding=0).apply(variables, x, output_size=(9, 10))
     assert_close(plain, y[..., :9, :10, :])
@@ -187,7 +188,7 @@ def test_an_accelerated_unet_trains_alike():
         ours = unet_trained(x)
         assert "jtconv_dgrad" in str(jax.make_jaxpr(UNet().apply)({"params": ours[1]}, x))
     assert "jtconv_dgrad" not in str(jax.make_jaxpr(UNet().apply)({"params": ours[1]}, x))
-    assert jax.tree.structure(theirs) == jax.tree.structure(ours)
+    same_structure(theirs, ours)
     # Adam divides by the size of each gradient: the smallest weigh as much as the largest.
     for a, b in zip(*map(jax.tree.leaves, (theirs, ours)), strict=True):
         assert_close(b, a, slack=4000.0)

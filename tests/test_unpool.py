@@ -38,7 +38,8 @@ class Pooling(NamedTuple):
 
 def poolings(count: int, seed: int = 0) -> list[Pooling]:
     """Poolings that torch takes: padding to half a window, and no empty output."""
-    chance, found = random.Random(seed), []
+    chance = random.Random(seed)
+    found: list[Pooling] = []
     while len(found) < count:
         rank = chance.randint(1, 3)
         window, stride, dilation, size = (
@@ -144,8 +145,8 @@ def looped(x: np.ndarray, p: Pooling) -> tuple[np.ndarray, np.ndarray]:
     for n, c in np.ndindex(2, 3):
         for cell in np.ndindex(*out):
             for tap in np.ndindex(*p.window):
-                columns = zip(cell, tap, p.stride, p.dilation, p.padding, strict=True)
-                at = tuple(s * i + d * t - a for i, t, s, d, a in columns)
+                places = zip(cell, tap, p.stride, p.dilation, p.padding, strict=True)
+                at = tuple(s * i + d * t - a for i, t, s, d, a in places)
                 if all(0 <= i < m for i, m in zip(at, p.input, strict=True)):
                     value = x[(n, *at, c)]
                     if indices[(n, *cell, c)] < 0 or value > values[(n, *cell, c)]:
@@ -154,7 +155,7 @@ def looped(x: np.ndarray, p: Pooling) -> tuple[np.ndarray, np.ndarray]:
     return values, indices
 
 
-@pytest.mark.parametrize("p", TABLE[:8])
+@pytest.mark.parametrize("p", TABLE[:4])
 @pytest.mark.parametrize("dtype", [np.float32, np.int8, jnp.bfloat16])
 def test_by_definition(p, dtype):
     pool = jax.jit(lambda x: max_pool_with_indices(x, p.window, **p.words()))

@@ -68,5 +68,5 @@ def call(layer: Any, inputs: jax.Array, output_size: PerAxis | None = None) -> j
     if layer.use_bias:
         bias = layer.param("bias", layer.bias_init, (layer.features,), layer.param_dtype)
     kernel = layers.masked(kernel, layer.mask)
-    arrays = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
-    return layers.conv_transpose(layer, *arrays, output_size)
+    inputs, kernel, bias = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
+    return layers.conv_transpose(layer, inputs, kernel, bias, output_size)

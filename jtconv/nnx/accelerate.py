@@ -32,8 +32,9 @@ def accelerate(model: Model) -> Model:
     """
     for _, node in nnx.iter_graph(model):
         if isinstance(node, nnx.ConvTranspose):
+            cls: Any = type(node)
             # Not by nnx's own setattr, which would write the class down as an attribute.
-            object.__setattr__(node, "__class__", _ours(type(node)))
+            object.__setattr__(node, "__class__", _ours(cls))
     return model
 
 

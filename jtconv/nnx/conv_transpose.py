@@ -121,5 +121,5 @@ class ConvTranspose(nnx.ConvTranspose):
         """
         kernel = layers.masked(self.kernel[...], self.mask)
         bias = None if self.bias is None else self.bias[...]
-        arrays = self.promote_dtype((inputs, kernel, bias), dtype=self.dtype)
-        return layers.conv_transpose(self, *arrays, output_size)
+        inputs, kernel, bias = self.promote_dtype((inputs, kernel, bias), dtype=self.dtype)
+        return layers.conv_transpose(self, inputs, kernel, bias, output_size)

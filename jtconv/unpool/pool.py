@@ -89,8 +89,10 @@ def _axes(
     axes = []
     for index, (m, k, s, d) in enumerate(zip(space, windows, strides, dilations, strict=True)):
         span = d * (k - 1) + 1
-        named = isinstance(pads, str)
-        lo, hi = conventions.of_convolution(pads, m, span, s) if named else pads[index]
+        if isinstance(pads, str):
+            lo, hi = conventions.of_convolution(pads, m, span, s)
+        else:
+            lo, hi = pads[index]
         axis = Axis((m + lo + hi - span) // s + 1, k, m, s, d, lo)
         _check(index, axis, (lo, hi))
         axes.append(axis)
