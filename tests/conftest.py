@@ -62,6 +62,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             pytest.skip(str(refusal))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Examples run as users run them: in single precision."""
+    single = isinstance(item, pytest.DoctestItem)
+    with jax.enable_x64(False) if single else contextlib.nullcontext():
+        return (yield)
+
+
 _finished = itertools.count(1)
 
 
