@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -243,7 +244,8 @@ def test_another_seed_is_another_run(tmp_path, uninterrupted):
 
 
 def test_losses_are_kept_and_told(tmp_path):
-    run, told = tiny.trainer(tmp_path), []
+    run = tiny.trainer(tmp_path)
+    told: list[Any] = []
     run.train(20, 15, lambda step, losses: told.append([step, losses]))
     assert [step for step, _ in told] == [10, 15, 20]
     assert [entry for entry in told if entry[0] != 15] == run.facts["history"]
