@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import itertools
 import os
+import sys
 import zlib
 from collections.abc import Generator
 
@@ -31,6 +32,32 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests import mutants
 
         mutants.apply(mutant)
+
+
+# Tables of laws with hundreds of rows. Each Python takes its half by default, an even and an odd
+# version all of them together; `-m ""` runs every row.
+SAMPLED = (
+    "test_adjoint",
+    "test_derivatives",
+    "test_draw",
+    "test_explain",
+    "test_kernels",
+    "test_linen",
+    "test_nnx",
+    "test_roads",
+    "test_transformations",
+    "test_value",
+    "test_words",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the other half of the rows of large tables as slow."""
+    for item in items:
+        if item.path.stem in SAMPLED and "[" in item.name:
+            if zlib.crc32(item.nodeid.encode()) % 2 != sys.version_info.minor % 2:
+                item.add_marker(pytest.mark.slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
