@@ -55,9 +55,9 @@ SAMPLED = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the other half of the rows of large tables as slow."""
     for item in items:
-        if item.path.stem in SAMPLED and "[" in item.name:
-            if zlib.crc32(item.nodeid.encode()) % 2 != sys.version_info.minor % 2:
-                item.add_marker(pytest.mark.slow)
+        ours = zlib.crc32(item.nodeid.encode()) % 2 == sys.version_info.minor % 2
+        if item.path.stem in SAMPLED and "[" in item.name and not ours:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
