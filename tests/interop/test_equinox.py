@@ -57,7 +57,7 @@ def layers(count: int, seed: str) -> list:
 
 
 @pytest.mark.usefixtures("in_numpy")
-@pytest.mark.parametrize("arguments", [*layers(12, "few"), *layers(200, "many")])
+@pytest.mark.parametrize("arguments", [*layers(8, "few"), *layers(150, "many")])
 def test_a_layer_there_and_back(arguments, rng):
     import equinox
 

@@ -73,7 +73,7 @@ def by_haiku(arguments: dict[str, Any], x, params=None):
 
 
 @pytest.mark.usefixtures("in_numpy")
-@pytest.mark.parametrize("arguments", [*layers(12, "few"), *layers(200, "many")])
+@pytest.mark.parametrize("arguments", [*layers(8, "few"), *layers(150, "many")])
 def test_parameters_there_and_back(arguments, rng):
     arguments = dict(arguments)
     x = rng.normal(size=(2, *arguments.pop("size"), arguments.pop("channels")))
