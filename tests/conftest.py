@@ -26,7 +26,18 @@ CHECKED_ROOMS = ["jtconv.geometry", "jtconv.choose", "jtconv.methods"]
 install_import_hook(CHECKED_ROOMS, "beartype.beartype")
 
 
+class SinglePrecision:
+    """Examples run as users run them, those in the package too, whose hooks are not ours."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        example = isinstance(item, pytest.DoctestItem)
+        with jax.enable_x64(False) if example else contextlib.nullcontext():
+            return (yield)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(SinglePrecision())
     mutant = os.environ.get("JTCONV_MUTANT")
     if mutant:
         from tests import mutants
@@ -87,14 +98,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             return (yield)
         except Unsupported as refusal:
             pytest.skip(str(refusal))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Examples run as users run them: in single precision."""
-    single = isinstance(item, pytest.DoctestItem)
-    with jax.enable_x64(False) if single else contextlib.nullcontext():
-        return (yield)
 
 
 _finished = itertools.count(1)

@@ -108,13 +108,13 @@ def test_variance_is_kept(kernel, stride, depth, width, groups, transpose_kernel
 
 
 def test_variance_of_a_whole_layer():
-    x = jax.random.normal(jax.random.key(1), (64, 24, 128))
+    x = jax.random.normal(jax.random.key(1), (64, 24, 128), jnp.float32)
     w = initializers.variance_scaling(1.0, "fan_in", "normal", stride=3)(KEY, (5, 128, 64))
     y, pull = jax.vjp(lambda x: jtconv.conv_transpose(x, w, stride=3, method="gemm"), x)
     assert abs(float(y[:, 6:-6].var()) - 1) < 0.05
     w = initializers.variance_scaling(1.0, "fan_out", "normal", stride=3)(KEY, (5, 128, 64))
     _, pull = jax.vjp(lambda x: jtconv.conv_transpose(x, w, stride=3, method="gemm"), x)
-    assert abs(float(pull(jax.random.normal(KEY, y.shape))[0].var()) - 1) < 0.05
+    assert abs(float(pull(jax.random.normal(KEY, y.shape, y.dtype))[0].var()) - 1) < 0.05
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,10 @@ def test_the_usual_names(name, variance):
 
 def test_variance_scaling_without_stride_is_that_of_jax():
     for mode in ("fan_in", "fan_out", "fan_avg"):
-        want = jax.nn.initializers.variance_scaling(1.5, mode, "uniform")(KEY, (3, 8, 6))
-        got = initializers.variance_scaling(1.5, mode, "uniform")(KEY, (3, 8, 6))
+        want = jax.nn.initializers.variance_scaling(1.5, mode, "uniform")(
+            KEY, (3, 8, 6), jnp.float32
+        )
+        got = initializers.variance_scaling(1.5, mode, "uniform")(KEY, (3, 8, 6), jnp.float32)
         assert_close(got, want)
 
 
