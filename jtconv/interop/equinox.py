@@ -69,7 +69,7 @@ def from_nnx(layer: ConvTranspose) -> equinox.nn.ConvTranspose:
     padding: Any = known.padding
     if circular:
         padding = "SAME_LOWER" if known.transpose_kernel else "SAME"
-    elif padding not in ("SAME", "SAME_LOWER"):
+    elif padding != "SAME":  # a SAME_LOWER of ours adds in front where strides outrun the kernel
         padding = known.crops
     module = equinox.nn.ConvTranspose(
         known.rank,
@@ -135,8 +135,8 @@ def _padding(module: Any) -> tuple[str | tuple[Crops, ...], tuple[int, ...]]:
     zeros = (0,) * len(module.kernel_size)
     if module.padding_mode == "CIRCULAR":
         return "CIRCULAR", zeros
-    if module.padding in ("SAME", "SAME_LOWER") and not any(module.output_padding):
-        return module.padding, zeros
+    if module.padding == "SAME" and not any(module.output_padding):
+        return "SAME", zeros
     if isinstance(module.padding, str):
         words = (module.kernel_size, module.stride, module.padding, module.output_padding)
         return crops(*words, module.dilation), zeros

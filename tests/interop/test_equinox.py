@@ -79,6 +79,18 @@ def test_a_layer_there_and_back(arguments, rng):
     assert_close(compiled(back, x), want)
 
 
+def test_same_lower_where_the_stride_outruns_the_kernel(rng):
+    """Equinox adds the missing cells behind, our SAME_LOWER in front: numbers say which."""
+    import equinox
+
+    layer = equinox.nn.ConvTranspose1d(2, 2, 2, 3, padding="SAME_LOWER", key=jax.random.key(1))
+    x = rng.normal(size=(2, 4))
+    ours = words.to_nnx(layer)
+    assert_close(ours(x.T).T, layer(x))
+    ours.padding = "SAME_LOWER"
+    assert_close(words.from_nnx(ours)(x), ours(x.T).T)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64"])
 def test_dtypes_are_kept(dtype):
     import equinox
