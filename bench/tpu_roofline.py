@@ -15,7 +15,8 @@ import jax.numpy as jnp
 
 from bench.cases import Case, select
 from jtconv.methods import Task
-from jtconv.methods.kernels import cells, tpu
+from jtconv.methods.kernels.tpu import cells
+from jtconv.methods.kernels.tpu.blocks import Blocks, blocks
 
 LAYERS = (
     "dcgan4", "dcgan5", "unet1", "unet4", "stylegan2", "hifigan1", "hifigan3", "dac2",
@@ -50,9 +51,9 @@ class Work:
         return cls(Task("dgrad", case.geometry("true"), *sizes, half, half, "tpu"))
 
     @property
-    def blocks(self) -> tpu.Blocks:
+    def blocks(self) -> Blocks:
         """How it is cut up."""
-        return tpu.blocks(self.task) or tpu.Blocks((0,), 0, 0, 0)
+        return blocks(self.task) or Blocks((0,), 0, 0, 0)
 
     def products(self, side: int) -> int:
         """Multiply-adds of a matrix unit whose columns and depths come by the ``side``."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
 from jtconv import operands, primitives, request
@@ -238,15 +237,7 @@ def _run(
         # A method that cannot do this is refused here and now, not when XLA comes to lower it.
         choose(methods, task_of(asked, side, x.dtype, result, precision, platform()))
     static = {"geometry": asked.geometry, "method": methods}
-    bind = getattr(primitives, side)
-    y = bind(asked.layout.enter(x), w, precision=precision, result=result, **static)
-    if bias is not None:
-        y = _add_bias(y, bias)
+    arrays = [asked.layout.enter(x), w] if bias is None else [asked.layout.enter(x), w, bias]
+    bind = getattr(primitives, side if bias is None else f"{side}_biased")
+    y = bind(*arrays, precision=precision, result=result, **static)
     return asked.layout.leave(y)
-
-
-def _add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
-    """Half floats are widened for the sum, so that the bias's gradient is summed wide too."""
-    half = y.dtype.name in ("float16", "bfloat16")
-    wide = jnp.float32 if half else y.dtype
-    return (y.astype(wide) + bias.astype(wide)).astype(y.dtype)

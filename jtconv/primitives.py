@@ -8,6 +8,9 @@ They are the three sides of one trilinear form, so each is bilinear and its tran
 other two.  That is the whole differentiation rule: it closes under every order and both modes,
 and every gradient is itself a task for which a method is chosen.
 
+Beside them stand ``dgrad`` and ``fprop`` plus a bias, for methods that add it as they write.  These
+are affine, and are derived as what they are: a side and a sum.
+
 This is the only file that touches ``jax.interpreters``.
 """
 
@@ -22,6 +25,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jtconv.batching import batch
 from jtconv.choose import choose
 from jtconv.geometry import Geometry
 from jtconv.methods import METHODS, NOMINAL_BATCH, Side, Task
@@ -49,7 +53,7 @@ def _task(
 def _compute(
     a: jax.Array,
     b: jax.Array,
-    *,
+    *bias: jax.Array,
     side: Side,
     platform: str,
     geometry: Geometry,
@@ -62,27 +66,38 @@ def _compute(
     a, b = a.astype(common), b.astype(common)
     task = _task(side, a, b, geometry, precision, result, platform)
     chosen = choose(method, task).method
+    algorithm = METHODS[chosen]
     with jax.named_scope(f"jtconv_{side}_{chosen}"):
-        return getattr(METHODS[chosen], side)(a, b, task).astype(task.result_dtype)
+        if bias and hasattr(algorithm, "biased"):
+            return algorithm.biased(a, b, *bias, task).astype(task.result_dtype)
+        y = getattr(algorithm, side)(a, b, task).astype(task.result_dtype)
+        return _plus(y, *bias) if bias else y
 
 
-def _abstract(a: Any, b: Any, *, side: Side, **params: Any) -> Any:
+def _plus(y: jax.Array, bias: jax.Array) -> jax.Array:
+    """Half floats are widened for the sum, so that the bias's gradient is summed wide too."""
+    half = y.dtype.name in ("float16", "bfloat16")
+    wide = jnp.float32 if half else y.dtype
+    return (y.astype(wide) + bias.astype(wide)).astype(y.dtype)
+
+
+def _abstract(*operands: Any, side: Side, **params: Any) -> Any:
     """The result's abstract value, as XLA's own convolution would have it.
 
     Tracing that convolution keeps shardings and manual mesh axes right without a rule of ours.
     """
     reference = partial(_compute, side=side, platform="cpu", **{**params, "method": ("dilated",)})
-    return jax.make_jaxpr(reference)(a, b).out_avals[0]
+    return jax.make_jaxpr(reference)(*operands).out_avals[0]
 
 
-def _primitive(side: Side) -> Primitive:
-    primitive = Primitive(f"jtconv_{side}")
+def _primitive(side: Side, suffix: str = "") -> Primitive:
+    primitive = Primitive(f"jtconv_{side}{suffix}")
 
     @lru_cache(maxsize=1024)
     def compiled(**params: Any) -> Any:
         return jax.jit(partial(primitive.bind, **params))
 
-    primitive.def_impl(lambda a, b, **params: compiled(**params)(a, b))
+    primitive.def_impl(lambda *operands, **params: compiled(**params)(*operands))
     primitive.def_abstract_eval(partial(_abstract, side=side))
     for platform in ("cpu", "cuda", "rocm", "tpu", None):
         lowered = partial(_compute, side=side, platform=platform or "other")
@@ -94,28 +109,30 @@ def _primitive(side: Side) -> Primitive:
 dgrad_p = _primitive("dgrad")
 fprop_p = _primitive("fprop")
 wgrad_p = _primitive("wgrad")
+dgrad_biased_p = _primitive("dgrad", "_biased")
+fprop_biased_p = _primitive("fprop", "_biased")
 
 
-def _bind(primitive: Primitive, a: jax.Array, b: jax.Array, **params: Any) -> jax.Array:
-    """``bind`` once both operands vary over the same manual mesh axes.
+def _bind(primitive: Primitive, *operands: jax.Array, **params: Any) -> jax.Array:
+    """``bind`` once all operands vary over the same manual mesh axes.
 
-    Without this a gradient under shard_map would miss the sum over an axis that only one
-    operand varies over.
+    Without this a gradient under shard_map would miss the sum over an axis that only some
+    operands vary over.
     """
-    varying = [jax.typeof(operand).mat.varying for operand in (a, b)]
-    a, b = (
-        lax.pcast(operand, tuple(missing), to="varying") if missing else operand
-        for operand, missing in (
-            (a, varying[1] - varying[0]),
-            (b, varying[0] - varying[1]),
-        )
+    varying = [jax.typeof(operand).mat.varying for operand in operands]
+    missing = [tuple(frozenset().union(*varying) - own) for own in varying]
+    alike = (
+        lax.pcast(operand, axes, to="varying") if axes else operand
+        for operand, axes in zip(operands, missing, strict=True)
     )
-    return primitive.bind(a, b, **params)
+    return primitive.bind(*alike, **params)
 
 
 dgrad = partial(_bind, dgrad_p)
 fprop = partial(_bind, fprop_p)
 wgrad = partial(_bind, wgrad_p)
+dgrad_biased = partial(_bind, dgrad_biased_p)
+fprop_biased = partial(_bind, fprop_biased_p)
 
 
 # Derivatives.  A cotangent has the dtype of the operand it belongs to.
@@ -150,67 +167,37 @@ ad.defbilinear(fprop_p, _fprop_y, _fprop_w)
 ad.defbilinear(wgrad_p, _wgrad_x, _wgrad_y)
 
 
-# Batching.  A mapped axis is shared by two of x, w and y, or by all three, and folds into the
-# index those share: N of x and y, C of x and w, O of w and y, or else the groups.
-
-_SHARED = {frozenset("xy"): "N", frozenset("xw"): "C", frozenset("wy"): "O"}
-
-
-def _fold(a: jax.Array, role: str, into: str, groups: int) -> jax.Array:
-    """``(B, *a)`` with B folded into index ``into``."""
-    if into == "N":
-        return a.reshape(a.shape[0] * a.shape[1], *a.shape[2:])
-    if into == "C" and role == "w":
-        a = jnp.moveaxis(a, 0, -3)
-        return a.reshape(*a.shape[:-3], a.shape[-3] * a.shape[-2], a.shape[-1])
-    outer = 1 if into == "groups" else groups
-    a = a.reshape(*a.shape[:-1], outer, a.shape[-1] // outer)
-    a = jnp.moveaxis(a, 0, -2)
-    return a.reshape(*a.shape[:-3], a.shape[-3] * a.shape[-2] * a.shape[-1])
+def _biased_jvp(
+    biased: Any, side: Any, primals: Any, tangents: Any, **params: Any
+) -> tuple[jax.Array, jax.Array]:
+    (a, w, _), (da, dw, dbias) = primals, tangents
+    y = biased(*primals, **params)
+    parts = []
+    if type(da) is not ad.Zero:
+        parts.append(side(da, w, **params))
+    if type(dw) is not ad.Zero:
+        parts.append(side(a, dw, **params))
+    if type(dbias) is not ad.Zero:
+        parts.append(_plus(jnp.zeros_like(y), dbias))
+    return y, sum(parts[1:], parts[0])
 
 
-def _unfold(a: jax.Array, role: str, into: str, groups: int, size: int) -> jax.Array:
-    """The way back: ``(B, *a)``."""
-    if into == "N":
-        return a.reshape(size, a.shape[0] // size, *a.shape[1:])
-    if into == "C" and role == "w":
-        a = a.reshape(*a.shape[:-2], size, a.shape[-2] // size, a.shape[-1])
-        return jnp.moveaxis(a, -3, 0)
-    outer = 1 if into == "groups" else groups
-    a = a.reshape(*a.shape[:-1], outer, size, a.shape[-1] // (outer * size))
-    a = jnp.moveaxis(a, -2, 0)
-    return a.reshape(*a.shape[:-2], a.shape[-2] * a.shape[-1])
+ad.primitive_jvps[dgrad_biased_p] = partial(_biased_jvp, dgrad_biased, dgrad)
+ad.primitive_jvps[fprop_biased_p] = partial(_biased_jvp, fprop_biased, fprop)
 
 
-def _one_by_one(bind: Any, operands: Any, dims: Any, **params: Any) -> jax.Array:
-    """Over an empty or symbolic axis, where no index could be folded into."""
-    mapped = [jnp.moveaxis(a, d, 0) for a, d in zip(operands, dims, strict=True) if d is not None]
-
-    def one(slices: list[jax.Array]) -> jax.Array:
-        rest = iter(slices)
-        pair = (a if d is None else next(rest) for a, d in zip(operands, dims, strict=True))
-        return bind(*pair, **params)
-
-    return lax.map(one, mapped)
+def _biased_batch(biased: Any, side: Any, operands: Any, dims: Any, **params: Any):
+    """Examples are more of the batch; under another kernel or bias the sum stands by itself."""
+    (a, *rest), (dim, *others) = operands, dims
+    if others == [None, None] and a.shape[dim] != 0:
+        a = jnp.moveaxis(a, dim, 0)
+        y = biased(a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), *rest, **params)
+        return y.reshape(*a.shape[:2], *y.shape[1:]), 0
+    return jax.vmap(lambda a, w, bias: _plus(side(a, w, **params), bias), dims)(*operands), 0
 
 
-def _batch(bind: Any, roles: str, operands: Any, dims: Any, *, geometry: Geometry, **params: Any):
-    """Batching rule; ``roles`` names the operands and then the result, ``"xwy"`` say."""
-    mapped = [role for role, dim in zip(roles[:2], dims, strict=True) if dim is not None]
-    into = "groups" if len(mapped) == 2 else _SHARED[frozenset((mapped[0], roles[2]))]
-    folded, size = [], 1
-    for a, dim, role in zip(operands, dims, roles[:2], strict=True):
-        if dim is not None:
-            size, a = a.shape[dim], jnp.moveaxis(a, dim, 0)
-            a = _fold(a, role, into, geometry.groups)
-        folded.append(a)
-    if size == 0 or (into != "N" and not isinstance(size, int)):
-        return _one_by_one(bind, operands, dims, geometry=geometry, **params), 0
-    groups = geometry.groups * (size if into == "groups" else 1)
-    result = bind(*folded, geometry=Geometry(geometry.axes, groups), **params)
-    return _unfold(result, roles[2], into, geometry.groups, size), 0
-
-
-batching.primitive_batchers[dgrad_p] = partial(_batch, dgrad, "xwy")
-batching.primitive_batchers[fprop_p] = partial(_batch, fprop, "ywx")
-batching.primitive_batchers[wgrad_p] = partial(_batch, wgrad, "xyw")
+batching.primitive_batchers[dgrad_p] = partial(batch, dgrad, "xwy")
+batching.primitive_batchers[fprop_p] = partial(batch, fprop, "ywx")
+batching.primitive_batchers[wgrad_p] = partial(batch, wgrad, "xyw")
+batching.primitive_batchers[dgrad_biased_p] = partial(_biased_batch, dgrad_biased, dgrad)
+batching.primitive_batchers[fprop_biased_p] = partial(_biased_batch, fprop_biased, fprop)

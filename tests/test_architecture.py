@@ -23,7 +23,7 @@ FLOORS = (
     {"words"},
     {"methods"},
     {"rules"},
-    {"choose"},
+    {"choose", "batching"},
     {"primitives"},
     {"matrices", "tuning"},
     {"plan"},

@@ -8,6 +8,9 @@ A method is a module with five functions:
     fprop(y, w, task) -> x             arrays, summed in task.accumulator or wider
     wgrad(x, y, task) -> w
 
+A method that can add a bias in the pass that writes its result has one more,
+``biased(a, w, bias, task)``: dgrad or fprop, as the task says, plus the bias.
+
 ``METHODS`` is the single list of them: its keys are the names users may give, the axis of the
 tests and of the benchmarks, and the rows that ``explain`` prints.
 """

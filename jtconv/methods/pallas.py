@@ -4,13 +4,15 @@
     CUDA    on Hopper, matrix products that stay in registers: ``kernels.hopper``;
             for depthwise layers a pass over memory: ``kernels.depthwise``
 
+Their work is done in one pass over the result, so a bias is added in it: nothing could be fused
+with a kernel afterwards.
+
 None has been run on the device it is written for, so none is chosen automatically: they are
 tested in interpret mode and lowered, and wait for somebody to measure them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 
 import jax
@@ -37,23 +39,24 @@ def cost(task: Task) -> Cost:
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
-    return _side(task)(x, w, task)
+    return biased(x, w, None, task)
 
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
-    return _side(task)(y, w, task)
+    return biased(y, w, None, task)
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
-    return _side(task)(x, y, task)
+    w: jax.Array = getattr(_kernel(task), task.side)(x, y, task)
+    return w
 
 
-def _side(task: Task) -> Callable[[jax.Array, jax.Array, Task], jax.Array]:
-    """The function that computes the task's side."""
-    side: Callable[[jax.Array, jax.Array, Task], jax.Array] = getattr(_kernel(task), task.side)
-    return side
+def biased(a: jax.Array, w: jax.Array, bias: jax.Array | None, task: Task) -> jax.Array:
+    """dgrad or fprop with a bias, one number for every channel of the result."""
+    result: jax.Array = getattr(_kernel(task), task.side)(a, w, task, bias)
+    return result
 
 
 def _kernel(task: Task) -> ModuleType | None:

@@ -1,6 +1,13 @@
 """Kernels of our own for accelerators, which ``method="pallas"`` runs.
 
-tpu         rows with their halo, phases in the lanes; ``cells`` lays the arrays for it
-hopper      matrix products that stay in registers; ``walk`` says what adds to what
+tpu         rows with their halo, phases in the lanes
+hopper      matrix products on NVIDIA's Hopper whose sums stay in registers
+depthwise   one channel a group on NVIDIA's GPUs: a pass over memory
+walk        which source cells, kernel cells and phases meet, for the two of GPUs; ``tiling``
+            says how what they compute is cut up
 interpret   where kernels are simulated instead of run
+
+A kernel is a module or package with ``refuse(task)`` and a function for every side it computes:
+``dgrad(x, w, task, bias)``, ``fprop(y, w, task, bias)`` and ``wgrad(x, y, task)``.  A bias, one
+number per channel of the result, is added before the one time that sums are rounded and written.
 """

@@ -1,6 +1,6 @@
 """Which input cells, kernel cells and phases meet, as arithmetic on numbers known only later.
 
-The GPU kernel keeps outputs in registers and walks over what adds to them.  Seen from there
+The GPU kernels keep outputs in registers and walk over what adds to them.  Seen from there
 dgrad and fprop are one thing: sources and results are both cut into cells of some neighbours
 ("phases"), and each result phase has its own list of steps, each a kernel cell with the shift
 and the phase of the source it meets.
@@ -54,10 +54,20 @@ class AxisWalk:
         return -(-size // self.phases)
 
     @property
+    def shifts(self) -> tuple[int, ...]:
+        """The shift of every step of every phase."""
+        steps = [(r, j) for r in range(self.phases) for j in range(self.count(r))]
+        return tuple(self.step(r, j).shift for r, j in steps)
+
+    @property
     def front(self) -> int:
         """Source cells that a step may read in front of the first one."""
-        shifts = [self.step(r, j).shift for r in range(self.phases) for j in range(self.count(r))]
-        return max(0, -min(shifts, default=0))
+        return max(0, -min(self.shifts, default=0))
+
+    @property
+    def behind(self) -> int:
+        """Source cells that a step may read past its own."""
+        return max(0, max(self.shifts, default=0))
 
     @property
     def _common(self) -> int:
@@ -115,6 +125,11 @@ class Walk:
         return tuple(a.phases for a in self.axes)
 
     @property
+    def source_phases(self) -> tuple[int, ...]:
+        """Source phases, per axis."""
+        return tuple(a.source_phases for a in self.axes)
+
+    @property
     def results(self) -> tuple[int, ...]:
         """Result cells, per axis."""
         return tuple(a.results for a in self.axes)
@@ -131,29 +146,3 @@ class Walk:
         for a, step in zip(self.axes, steps, strict=True):
             tap = tap * a.axis.kernel + step.tap
         return tap, steps
-
-
-def unravel(number: Any, sizes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A flat number as one per axis, the last fastest; sizes may be known only later."""
-    parts: list[Any] = []
-    for size in reversed(sizes):
-        parts.append(number % size)
-        number = number // size
-    return tuple(reversed(parts))
-
-
-def box(sizes: tuple[int, ...], cells: int) -> tuple[int, ...]:
-    """The shape of ``cells`` cells, a power of two, that covers ``sizes`` with the least waste.
-
-    Of equal waste the one longest in the last axis, where memory is contiguous.
-    """
-    shapes: list[tuple[int, ...]] = [()]
-    for _ in sizes[:-1]:
-        shapes = [(*s, 2**e) for s in shapes for e in range(9) if math.prod(s) * 2**e <= cells]
-    full = [(*s, cells // math.prod(s)) for s in shapes if cells // math.prod(s) <= 256]
-
-    def waste(shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
-        covered = math.prod(-(-n // b) * b for n, b in zip(sizes, shape, strict=True))
-        return covered, tuple(-b for b in reversed(shape))
-
-    return min(full, key=waste)

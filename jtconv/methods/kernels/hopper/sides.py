@@ -1,0 +1,80 @@
+"""The Hopper kernel's sides: what it refuses, and arrays as it reads them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jtconv.methods import moves
+from jtconv.methods.kernels import phased
+from jtconv.methods.kernels.hopper.kernel import launch
+from jtconv.methods.kernels.hopper.plan import LINES, Plan, channels, merges
+from jtconv.methods.kernels.interpret import simulation
+from jtconv.methods.task import Task
+
+
+def refuse(task: Task) -> str | None:
+    """Why not."""
+    if simulation() is None and _foreign():
+        return f"the kernel is written for Hopper, compute capability 9.0, and this is {_foreign()}"
+    if task.side == "wgrad":
+        return "the kernel keeps results in registers, and a kernel gradient sums over all cells"
+    if task.dtype.name not in ("float16", "bfloat16", "float32") or task.result_dtype != task.dtype:
+        return f"it takes and gives floats of 16 or 32 bits, not {task.dtype}-{task.result_dtype}"
+    if task.dtype.itemsize == 4 and _is_exact(task):
+        return "it multiplies float32 as TF32, and the highest precision is asked for"
+    if len(task.geometry) > 3:
+        return "it is written for at most three axes"
+    least = LINES[-1] // task.dtype.itemsize
+    contracted, given = channels(task)
+    if contracted % least or given % least:
+        return f"its tiles hold channels by the {least}, and a group has {contracted} and {given}"
+    return None
+
+
+def _foreign() -> str | None:
+    """The capability of the GPU here, if there is one and it is no Hopper."""
+    if jax.default_backend() != "gpu":
+        return None
+    capability = str(getattr(jax.devices()[0], "compute_capability", "unknown"))
+    return None if capability.startswith("9.") else capability
+
+
+def _is_exact(task: Task) -> bool:
+    """Whether products must keep all bits of float32."""
+    asked = task.precision or getattr(jax.config, "jax_default_matmul_precision", None)
+    return asked in (lax.Precision.HIGHEST, "highest", "float32")
+
+
+def dgrad(x: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:
+    """x, w -> y."""
+    y = _run(x, jnp.swapaxes(w, -1, -2), task, bias)
+    y = y.reshape(*y.shape[:-2], -1, task.out_channels)
+    return moves.window(y, (0,) * len(task.geometry), task.geometry.output)
+
+
+def fprop(y: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:
+    """y, w -> x."""
+    g = task.geometry
+    if merges(g):
+        cells = -(-g.output[-1] // g.stride[-1])
+        y = moves.window(y, (0,) * len(g), (*g.output[:-1], cells * g.stride[-1]))
+        y = y.reshape(*y.shape[:-2], cells, -1)
+        w = jnp.moveaxis(w, -3, -2)
+    else:
+        w = jnp.moveaxis(w.reshape(*w.shape[:-1], g.groups, -1), -2, -3)
+    return _run(y, w, task, bias)
+
+
+def _run(source: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:
+    """Result from source; ``w`` has what is contracted last, and before it taps and results."""
+    plan = Plan.of(source.shape[0], task)
+    wide = plan.groups * plan.width
+    bias = jnp.zeros(wide) if bias is None else jnp.tile(bias, wide // bias.size)
+    shape = phased.shape(plan.walk, plan.batch, wide)
+    run = launch(jax.ShapeDtypeStruct(shape, source.dtype), plan)
+    cells = run(
+        phased.split(source, plan.walk), w.reshape(-1, plan.depth), bias.astype(jnp.float32)
+    )
+    return phased.join(cells, plan.walk)

@@ -1,0 +1,35 @@
+"""How a result is cut up: flat numbers as places, and boxes of cells.
+
+``unravel`` works on Python's integers and on the traced scalars of a kernel alike.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def unravel(number: Any, sizes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A flat number as one per axis, the last fastest; sizes may be known only later."""
+    parts: list[Any] = []
+    for size in reversed(sizes):
+        parts.append(number % size)
+        number = number // size
+    return tuple(reversed(parts))
+
+
+def box(sizes: tuple[int, ...], cells: int) -> tuple[int, ...]:
+    """The shape of ``cells`` cells, a power of two, that covers ``sizes`` with the least waste.
+
+    Of equal waste the one longest in the last axis, where memory is contiguous.
+    """
+    shapes: list[tuple[int, ...]] = [()]
+    for _ in sizes[:-1]:
+        shapes = [(*s, 2**e) for s in shapes for e in range(9) if math.prod(s) * 2**e <= cells]
+    full = [(*s, cells // math.prod(s)) for s in shapes if cells // math.prod(s) <= 256]
+
+    def waste(shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        covered = math.prod(-(-n // b) * b for n, b in zip(sizes, shape, strict=True))
+        return covered, tuple(-b for b in reversed(shape))
+
+    return min(full, key=waste)

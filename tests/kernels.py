@@ -1,0 +1,46 @@
+"""The kernels behind "pallas", asked directly: what their tests share."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from jtconv.geometry import Geometry
+from jtconv.methods import METHODS, Task
+from tests import oracle
+from tests.cases import Case
+
+
+def task_of(case: Case, side, dtype, platform: str = "cpu", precision=None) -> Task:
+    columns = case.input, case.kernel, case.stride, case.dilation, case.crops
+    geometry, dtype = Geometry.of(*columns, case.groups), jnp.dtype(dtype)
+    channels = case.channels, case.features
+    return Task(side, geometry, case.batch, *channels, dtype, dtype, platform, precision)
+
+
+def compute(task: Task, *operands):
+    """The method itself, biased where there are three operands.
+
+    Primitives would refuse a platform that is not here.
+    """
+    method = METHODS["pallas"]
+    assert method.refuse(task) is None
+    return (method.biased if len(operands) == 3 else getattr(method, task.side))(*operands, task)
+
+
+def side_of(case: Case, side, rng, dtype, bias: bool = True):
+    """The operands of one side, a bias among them, and what the loop makes of them."""
+    x, w, y = (jnp.asarray(a, dtype) for a in case.operands(rng))
+    if side == "wgrad":
+        return (x, y), oracle.kernel_gradient(x, y, case)
+    source, features = (x, case.features) if side == "dgrad" else (y, case.channels)
+    want = (oracle.conv_transpose if side == "dgrad" else oracle.conv)(source, w, case)
+    if not bias:
+        return (source, w), want
+    addend = jnp.asarray(rng.normal(size=features), dtype)
+    return (source, w, addend), want + oracle.wide(addend)
+
+
+def lowered(task: Task, operands, platform: str) -> str:
+    traced = jax.jit(lambda *operands: compute(task, *operands)).trace(*operands)
+    return traced.lower(lowering_platforms=(platform,)).as_text()

@@ -1,0 +1,98 @@
+"""The kernels for GPUs: interpreted against the loop, and lowered for CUDA."""
+
+from __future__ import annotations
+
+import jax
+import pytest
+from jax.experimental.pallas import mosaic_gpu
+
+from jtconv.methods.kernels.hopper.plan import Plan
+from jtconv.methods.kernels.interpret import interpreted
+from tests.cases import Case, one_axis
+from tests.compare import assert_close
+from tests.kernels import compute, lowered, side_of, task_of
+
+can_interpret_gpus = pytest.mark.skipif(
+    not hasattr(mosaic_gpu, "InterpretGPUParams"),
+    reason=f"jax {jax.__version__} cannot interpret GPU kernels: 0.11 and later can",
+)
+# Channels in whole tiles; cells in no multiple of a box; a batch that boxes reach across.
+TILED = {
+    "k_is_s": Case("", (5, 6), (2, 2), (2, 2), (1, 1), ((0, 0), (0, 0)), 32, 16, 1, 2),
+    "k_is_s_cut": Case("", (3, 5), (2, 3), (2, 3), (1, 1), ((0, 1), (0, 2)), 16, 16, 1, 1),
+    "k_is_2s": Case("", (4, 5), (4, 4), (2, 2), (1, 1), ((1, 1), (1, 1)), 16, 32, 1, 1),
+    "k3_s2": Case("", (3, 4), (3, 3), (2, 2), (1, 1), ((1, 0), (0, 1)), 16, 16, 1, 3),
+    "volume": Case("", (2, 3, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), ((0, 0),) * 3, 16, 16, 1, 1),
+    "grouped": Case("", (3, 4), (3, 2), (2, 2), (1, 1), ((1, 0), (0, 1)), 32, 64, 2, 1),
+    "audio": one_axis("", 70, 4, 2, crops=(1, 1), channels=64, features=64, batch=1),
+    "dilation_is_stride": one_axis("", 9, 3, 2, 2, (1, 0), channels=16, features=16),
+    "extended": one_axis("", 6, 2, 3, 1, (-2, -3), channels=16, features=16),
+}
+HALF = {"k3_s2": "float16", "dilation_is_stride": "float32", "grouped": "float32"}
+
+# Lines of 64 halves, or of 32 floats; columns of 16 cells, and one begun.
+DEEP = {
+    "1d": one_axis("", 21, 3, 2, 1, (1, -1), channels=64, features=64, groups=64, batch=1),
+    "2d": Case("", (3, 17), (3, 2), (2, 1), (1, 1), ((1, 0), (0, 1)), 64, 64, 64, 1),
+    "k_is_2s": Case("", (5, 18), (4, 4), (2, 2), (1, 1), ((1, 1), (1, 0)), 128, 128, 128, 2),
+    "dilated": Case("", (4, 9), (2, 3), (3, 2), (2, 2), ((-2, 1), (1, 0)), 64, 64, 64, 1),
+}
+
+
+def rows(names, sides, default):
+    """Every name with every side; an interpreted kernel takes seconds, so most are slow."""
+    pairs = [(name, side) for name in names for side in sides]
+    marks = {pair: () if "-".join(pair) in default else pytest.mark.slow for pair in pairs}
+    return [pytest.param(*pair, id="-".join(pair), marks=marks[pair]) for pair in pairs]
+
+
+HOPPER = ("k_is_s_cut-dgrad", "k_is_s-fprop", "k_is_2s-fprop", "k3_s2-dgrad", "grouped-dgrad",
+          "grouped-fprop", "extended-dgrad", "audio-fprop")  # fmt: skip
+
+
+@can_interpret_gpus
+@pytest.mark.parametrize(("name", "side"), rows(TILED, ("dgrad", "fprop"), HOPPER))
+def test_hopper(name, side, rng):
+    dtype = HALF.get(name, "bfloat16")
+    operands, want = side_of(TILED[name], side, rng, dtype)
+    with interpreted("cuda"):
+        got = compute(task_of(TILED[name], side, dtype), *operands)
+    assert_close(got, want, dtype)
+
+
+@can_interpret_gpus
+@pytest.mark.parametrize(
+    ("name", "side"), rows(DEEP, ("dgrad", "fprop"), ("1d-fprop", "2d-dgrad", "dilated-fprop"))
+)
+def test_depthwise(name, side, rng):
+    dtype = "bfloat16" if name == "2d" else "float32"
+    operands, want = side_of(DEEP[name], side, rng, dtype)
+    with interpreted("cuda"):
+        got = compute(task_of(DEEP[name], side, dtype), *operands)
+    assert_close(got, want, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("side", ["dgrad", "fprop"])
+@pytest.mark.parametrize("name", ["k_is_s", "k_is_2s", "volume", "grouped"])
+def test_hopper_lowers_for_cuda(name, side, dtype, rng):
+    operands, _ = side_of(TILED[name], side, rng, dtype)
+    text = lowered(task_of(TILED[name], side, dtype, "cuda"), operands, "cuda")
+    assert "mosaic_gpu" in text
+    assert "wgmma" in text
+
+
+@pytest.mark.parametrize("side", ["dgrad", "fprop"])
+@pytest.mark.parametrize("name", ["1d", "k_is_2s"])
+def test_depthwise_lowers_for_cuda(name, side, rng):
+    operands, _ = side_of(DEEP[name], side, rng, "bfloat16")
+    assert "mosaic_gpu" in lowered(task_of(DEEP[name], side, "bfloat16", "cuda"), operands, "cuda")
+
+
+def test_tiles_grow_with_the_work():
+    """Every channel is read in whole tiles, and a large layer takes the tall ones."""
+    small, large = (TILED["k_is_2s"]._replace(batch=batch) for batch in (1, 4000))
+    tiles = [Plan.of(case.batch, task_of(case, "dgrad", "bfloat16")) for case in (small, large)]
+    assert [plan.stages for plan in tiles] == [4, 3]
+    for plan in tiles:
+        assert plan.depth % plan.chunk == plan.width % plan.columns == 0
