@@ -12,6 +12,7 @@ No array and no framework is needed to reason about a geometry, so none is impor
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -206,8 +207,13 @@ class Geometry:
     full = property(lambda self: tuple(a.full for a in self.axes), doc="Uncropped, per axis.")
 
     @property
+    def blocks(self) -> Iterator[tuple[Block, ...]]:
+        """Every block of taps, as one :class:`Block` an axis: the terms of an overlap-add."""
+        return itertools.product(*(a.blocks for a in self.axes))
+
+    @property
     def block_count(self) -> int:
-        """Terms that an overlap-add of whole blocks of taps has."""
+        """How many there are."""
         return math.prod(len(a.blocks) for a in self.axes)
 
     @property

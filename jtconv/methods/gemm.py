@@ -1,17 +1,10 @@
 """gemm: one matrix product, then overlap-add.
 
-Read the law with the sum over channels taken first:
+The steps, and their derivation, are in `stamps`.  No zero is ever multiplied, whatever the
+kernel and the stride, and no cell of the kernel is padded.  Where the kernel equals the stride
+nothing overlaps, and what is left is a product and a shuffle.
 
-    P[i, t, o] = sum over c of x[i, c] * w[t, c, o]          one product [N*S, C] x [C, K*O]
-    y[s*i + d*t - lo, o] += P[i, t, o]                       overlap-add
-
-No zero is ever multiplied, whatever the kernel and the stride, and no cell of the kernel is
-padded.  Where the kernel equals the stride nothing overlaps, and what is left is a product
-and a shuffle.  The other sides run the same steps backwards: unfold ``y`` into the patches
-the stamps would cover, then one product with ``w`` (fprop) or with ``x`` (wgrad).
-
-Two roads beside the plain one: in strips where the stamps are many, so that they stay in
-cache, and tap by tap where the kernel is so large that turning it would cost most of the time.
+Where the stamps are many they are made and added in strips, so that they stay in cache.
 """
 
 from __future__ import annotations

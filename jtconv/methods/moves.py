@@ -90,8 +90,7 @@ def uncrop(y: jax.Array, geometry: Geometry, more: int = 0) -> jax.Array:
 
 def overlap_add(stamps: jax.Array, geometry: Geometry) -> jax.Array:
     """Stamps ``(b, *input, *kernel, c)`` laid ``stride`` apart and added: ``(b, *output, c)``."""
-    blocks = itertools.product(*(a.blocks for a in geometry))
-    cells = reduce(jnp.add, (_laid(stamps, geometry, block) for block in blocks))
+    cells = reduce(jnp.add, (_laid(stamps, geometry, block) for block in geometry.blocks))
     return crop(from_cells(cells), geometry)
 
 

@@ -10,7 +10,7 @@ depthwise rasters go without, since XLA:CPU copies arrays to settle the order of
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -73,11 +73,6 @@ def to_kernel(w: jax.Array, task: Task) -> jax.Array:
     kernel = task.geometry.kernel
     w = w.reshape(*kernel, task.groups, task.depth, task.width)
     return jnp.swapaxes(w, -3, -2).reshape(*kernel, task.depth, task.out_channels)
-
-
-def blocks(g: Geometry) -> Iterator[Blocks]:
-    """Every block of taps, one of each axis."""
-    return itertools.product(*(a.blocks for a in g))
 
 
 def taps(block: Blocks) -> tuple[slice, ...]:

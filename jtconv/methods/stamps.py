@@ -6,7 +6,8 @@ Read the law with the sum over channels taken first:
     y[s*i + d*t - lo, o] += P[i, t, o]                       overlap-add
 
 The other sides run the same steps backwards: unfold ``y`` into the patches the stamps would
-cover, then one product with ``w`` (fprop) or with ``x`` (wgrad).
+cover, then one product with ``w`` (fprop) or with ``x`` (wgrad).  Where the kernel outweighs
+everything else all three go tap by tap, since turning it would cost most of the time.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import jax.numpy as jnp
 from jtconv.methods import moves, products
 from jtconv.methods.task import Task
 
-# From this size on (bytes), and for no more rows than this, the kernel is multiplied tap by tap
-# as it lies.
+# From this size on (bytes), and for no more rows than this on each side, the kernel is
+# multiplied tap by tap as it lies.
 HEAVY_BYTES = 8 * 2**20
-FEW_ROWS = 64
+FEW_ROWS = {"dgrad": 64, "fprop": 32, "wgrad": 160}
 
 # Turning the kernel so that O lies innermost is a fast copy from this many channels on.
 WIDE = 64
@@ -101,4 +102,4 @@ def _is_heavy(task: Task) -> bool:
     """Whether the kernel outweighs all else: moving it would cost more than the products."""
     rows = task.batch * math.prod(task.geometry.input)
     heavy = task.w_size * task.dtype.itemsize >= HEAVY_BYTES
-    return heavy and rows <= FEW_ROWS and task.groups == 1 and task.platform == "cpu"
+    return heavy and rows <= FEW_ROWS[task.side] and task.groups == 1 and task.platform == "cpu"

@@ -76,7 +76,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
         product = _summed(raster.under(x, tuple(read), cells) * laid, -2, task)
         return raster.covered(product, block, g)
 
-    y = functools.reduce(jnp.add, map(stamps, raster.blocks(g)))
+    y = functools.reduce(jnp.add, map(stamps, g.blocks))
     full = [q * s for q, s in zip(cells, g.stride, strict=True)]
     return moves.crop(y.reshape(y.shape[0], *full, task.out_channels), g)
 
@@ -94,7 +94,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
     g, cells = task.geometry, (0, *range(1, 2 * len(task.geometry), 2))
     w = moves.zeros((*g.kernel, *raster.channels(task)), x, task.accumulator)
-    for block, part in zip(raster.blocks(g), _running_sums(x, y, task), strict=True):
+    for block, part in zip(g.blocks, _running_sums(x, y, task), strict=True):
         taps = raster.taps(block)
         w = w.at[taps].set(jnp.sum(part, axis=cells).reshape(w[taps].shape))
     return raster.to_kernel(w, task)
@@ -175,7 +175,7 @@ def _sums_of_blocks(y: jax.Array, kernel: jax.Array, task: Task) -> Iterator[jax
     """For every block of taps, what it adds to ``x``."""
     g = task.geometry
     y, places = raster.of_y(moves.uncrop(y, g), task), tuple(range(2, 2 * len(g) + 1, 2))
-    for block in raster.blocks(g):
+    for block in g.blocks:
         counts = raster.paired((1,) * len(g), [b.count for b in block])
         w = kernel[raster.taps(block)].reshape(1, *counts, *raster.channels(task))
         yield _summed(jnp.sum(raster.under(y, block, g.input) * w, axis=places), -1, task)
@@ -187,7 +187,7 @@ def _running_sums(x: jax.Array, y: jax.Array, task: Task) -> tuple[jax.Array, ..
     XLA:CPU sums over leading axes one number at a time; adding strips runs in vectors, and
     the running sums of a strip stay in cache.
     """
-    g, blocks = task.geometry, list(raster.blocks(task.geometry))
+    g, blocks = task.geometry, list(task.geometry.blocks)
     height = _strip_height(task)
     count = -(-g.input[0] // height)
     missing = count * height - g.input[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import jax
@@ -14,33 +13,29 @@ from flax import nnx
 import jtconv
 from jtconv.interop import equinox as words
 from tests.compare import assert_close
+from tests.interop.chance import Chance, table
 from tests.interop.compiled import compiled
 
 pytestmark = pytest.mark.peer("equinox")
 
 
-def drawn(chance: random.Random) -> dict[str, Any]:
+def drawn(chance: Chance) -> dict[str, Any]:
     """The arguments of one layer, and the ``size`` of its input."""
-    rank = chance.choice((1, 1, 2, 2, 3))
-    longest = {1: 7, 2: 4, 3: 3}[rank]
-
-    def each(most: int, least: int = 1) -> tuple[int, ...]:
-        return tuple(chance.randint(least, most) for _ in range(rank))
-
+    rank, each = chance.axes(), chance.each
     stride, groups = each(3), chance.choice((1, 1, 2))
     pairs = tuple((chance.randint(0, 1), chance.randint(0, 1)) for _ in range(rank))
     words: dict[str, Any] = {
         "num_spatial_dims": rank,
         "in_channels": groups * chance.randint(1, 2),
         "out_channels": groups * chance.randint(1, 2),
-        "kernel_size": each(longest, 2),
+        "kernel_size": each(least=2),
         "stride": stride,
         "padding": chance.choice(("SAME", "SAME_LOWER", "VALID", 1, pairs)),
         "output_padding": tuple(chance.randint(0, s - 1) for s in stride),
         "dilation": chance.choice((1, each(2))),
         "groups": groups,
         "use_bias": chance.random() < 0.5,
-        "size": each(longest, 2),
+        "size": each(least=2),
     }
     if chance.random() < 0.3:
         padding = chance.choice(("SAME", "SAME_LOWER"))
@@ -48,16 +43,8 @@ def drawn(chance: random.Random) -> dict[str, Any]:
     return words
 
 
-def layers(count: int, seed: str) -> list:
-    chance = random.Random(seed)
-    marks = pytest.mark.slow if seed == "many" else ()
-    return [
-        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
-    ]
-
-
 @pytest.mark.usefixtures("in_numpy")
-@pytest.mark.parametrize("arguments", [*layers(8, "few"), *layers(150, "many")])
+@pytest.mark.parametrize("arguments", table(drawn, few=8, many=150))
 def test_a_layer_there_and_back(arguments, rng):
     import equinox
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import jax
@@ -14,20 +13,16 @@ from flax import nnx
 import jtconv
 from jtconv.interop import haiku as words
 from tests.compare import assert_close
+from tests.interop.chance import Chance, table
 from tests.interop.compiled import compiled
 
 pytestmark = pytest.mark.peer("haiku")
 
 
-def drawn(chance: random.Random) -> dict[str, Any]:
+def drawn(chance: Chance) -> dict[str, Any]:
     """The arguments of one layer, and the ``size`` and ``channels`` of its input."""
-    rank = chance.choice((1, 1, 2, 2, 3))
-    longest = {1: 7, 2: 4, 3: 3}[rank]
-
-    def each(most: int, least: int = 1) -> tuple[int, ...]:
-        return tuple(chance.randint(least, most) for _ in range(rank))
-
-    size, kernel, stride = each(longest, 2), each(longest), each(3)
+    rank, each = chance.axes(), chance.each
+    size, kernel, stride = each(least=2), each(), each(3)
     named = chance.choice(("SAME", "VALID"))
     pairs = tuple((chance.randint(1, 3), chance.randint(1, 3)) for _ in range(rank))
     words: dict[str, Any] = {
@@ -49,14 +44,6 @@ def drawn(chance: random.Random) -> dict[str, Any]:
     return words
 
 
-def layers(count: int, seed: str) -> list:
-    chance = random.Random(seed)
-    marks = pytest.mark.slow if seed == "many" else ()
-    return [
-        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
-    ]
-
-
 def by_haiku(arguments: dict[str, Any], x, params=None):
     """Parameters, made where there are none, and what Haiku computes with them."""
     import haiku as hk
@@ -73,7 +60,7 @@ def by_haiku(arguments: dict[str, Any], x, params=None):
 
 
 @pytest.mark.usefixtures("in_numpy")
-@pytest.mark.parametrize("arguments", [*layers(8, "few"), *layers(150, "many")])
+@pytest.mark.parametrize("arguments", table(drawn, few=8, many=150))
 def test_parameters_there_and_back(arguments, rng):
     arguments = dict(arguments)
     x = rng.normal(size=(2, *arguments.pop("size"), arguments.pop("channels")))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,26 +13,15 @@ import jtconv
 from jtconv.interop import keras as words
 from jtconv.interop.keras.layers import ACTIVATIONS
 from tests.compare import assert_close
+from tests.interop.chance import Call, Chance, table
 from tests.interop.compiled import compiled
 
 pytestmark = pytest.mark.peer("keras")
 
 
-class Call(NamedTuple):
-    """Shapes, channels last, and keywords of one call."""
-
-    x: tuple[int, ...]
-    w: tuple[int, ...]
-    keywords: dict[str, Any]
-
-
-def drawn(chance: random.Random) -> Call:
-    rank = chance.choice((1, 1, 2, 2, 3))
-    longest = {1: 7, 2: 4, 3: 3}[rank]
-
-    def each(most: int, least: int = 1) -> tuple[int, ...]:
-        return tuple(chance.randint(least, most) for _ in range(rank))
-
+def drawn(chance: Chance) -> Call:
+    chance.axes()
+    each = chance.each
     channels, features = chance.randint(1, 3), chance.randint(1, 3)
     keywords = {
         "strides": chance.choice((2, each(4))),
@@ -42,22 +30,14 @@ def drawn(chance: random.Random) -> Call:
         "data_format": chance.choice((None, "channels_last", "channels_first")),
         "dilation_rate": chance.choice((1, 1, each(3))),
     }
-    kernel = each(longest)
+    kernel = each()
     # XLA:CPU aborts the process on some inputs that are smaller than the kernel: Keras does too.
-    size = [max(pair) for pair in zip(each(longest), kernel, strict=True)]
+    size = [max(pair) for pair in zip(each(), kernel, strict=True)]
     return Call((2, *size, channels), (*kernel, features, channels), keywords)
 
 
-def calls(count: int, seed: str) -> list:
-    chance = random.Random(seed)
-    marks = pytest.mark.slow if seed == "many" else ()
-    return [
-        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
-    ]
-
-
 @pytest.mark.usefixtures("in_numpy")
-@pytest.mark.parametrize("call", [*calls(30, "few"), *calls(250, "many")])
+@pytest.mark.parametrize("call", table(drawn, few=30, many=250))
 def test_sweep(call: Call, rng):
     """The same values, or an error where Keras gives one or an array without cells."""
     import keras

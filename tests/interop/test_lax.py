@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import random
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import pytest
@@ -12,6 +11,7 @@ from jax import lax
 
 from jtconv.interop import lax as words
 from tests.compare import assert_close
+from tests.interop.chance import Call, Chance, rows, table
 from tests.interop.compiled import compiled
 
 LAYOUTS = {
@@ -21,21 +21,8 @@ LAYOUTS = {
 }
 
 
-class Call(NamedTuple):
-    """The shapes, in the default layout, and the keywords of one call."""
-
-    x: tuple[int, ...]
-    w: tuple[int, ...]
-    keywords: dict[str, Any]
-
-
-def drawn(chance: random.Random) -> Call:
-    rank = chance.choice((1, 1, 2, 2, 3))
-    longest = {1: 7, 2: 4, 3: 3}[rank]
-
-    def each(most: int, least: int = 1) -> tuple[int, ...]:
-        return tuple(chance.randint(least, most) for _ in range(rank))
-
+def drawn(chance: Chance) -> Call:
+    rank, each = chance.axes(), chance.each
     channels, features = chance.randint(1, 3), chance.randint(1, 3)
     turned = chance.random() < 0.5
     pairs = tuple((chance.randint(0, 4), chance.randint(0, 4)) for _ in range(rank))
@@ -48,7 +35,7 @@ def drawn(chance: random.Random) -> Call:
         "use_consistent_padding": chance.random() < 0.4,
     }
     kernel = (features, channels) if turned else (channels, features)
-    return Call((2, *each(longest), channels), (*each(longest), *kernel), keywords)
+    return Call((2, *each(), channels), (*each(), *kernel), keywords)
 
 
 def laid(call: Call, rng) -> tuple[Any, Any]:
@@ -62,14 +49,6 @@ def laid(call: Call, rng) -> tuple[Any, Any]:
     return x, w.transpose([[*space, "I", "O"].index(letter) for letter in specs[1]])
 
 
-def calls(count: int, seed: str) -> list:
-    chance = random.Random(seed)
-    marks = pytest.mark.slow if seed == "many" else ()
-    return [
-        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
-    ]
-
-
 def test_the_signature_is_that_of_the_installed_jax():
     ours = inspect.signature(words.conv_transpose).parameters.values()
     theirs = inspect.signature(lax.conv_transpose).parameters.values()
@@ -79,7 +58,7 @@ def test_the_signature_is_that_of_the_installed_jax():
 
 
 @pytest.mark.usefixtures("in_numpy")
-@pytest.mark.parametrize("call", [*calls(40, "few"), *calls(250, "many")])
+@pytest.mark.parametrize("call", table(drawn, few=40, many=250))
 def test_sweep(call: Call, rng):
     """The same values, or an error where lax gives one or an array without cells."""
     x, w = laid(call, rng)
@@ -96,7 +75,7 @@ def test_sweep(call: Call, rng):
 
 def test_the_sweep_meets_every_word():
     """And it is not errors alone that it compares."""
-    met = [param.values[0].keywords for param in calls(40, "few")]
+    met = [param.values[0].keywords for param in rows(drawn, 40, "few")]
     for name in met[0]:
         assert len({str(keywords[name]) for keywords in met}) > 1, name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import random
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from flax import nnx
 import jtconv
 from jtconv.interop import onnx as words
 from tests.compare import assert_close
+from tests.interop.chance import Chance, rows, table
 from tests.interop.compiled import compiled, moved
 
 pytestmark = pytest.mark.peer("onnx")
@@ -111,16 +111,11 @@ class Call(NamedTuple):
     bias: bool
 
 
-def drawn(chance: random.Random) -> Call:
-    rank = chance.choice((1, 1, 2, 2, 3))
-    longest = {1: 7, 2: 4, 3: 3}[rank]
-
-    def each(most: int, least: int = 1) -> list[int]:
-        return [chance.randint(least, most) for _ in range(rank)]
-
-    kernel, stride, dilation = each(longest), each(4), each(3)
+def drawn(chance: Chance) -> Call:
+    rank, each = chance.axes(), chance.each
+    kernel, stride, dilation = each(), each(4), each(3)
     group, depth, width = chance.choice((1, 1, 2)), chance.randint(1, 2), chance.randint(1, 3)
-    size = each(longest)
+    size = each()
     full = [
         (n - 1) * s + d * (k - 1) + 1
         for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)
@@ -143,17 +138,9 @@ def drawn(chance: random.Random) -> Call:
     return Call(*shapes, attributes, chance.random() < 0.5)
 
 
-def calls(count: int, seed: str) -> list:
-    chance = random.Random(seed)
-    marks = pytest.mark.slow if seed == "many" else ()
-    return [
-        pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
-    ]
-
-
 @pytest.mark.peer("onnxruntime")
 @pytest.mark.usefixtures("in_numpy")
-@pytest.mark.parametrize("call", [*calls(30, "few"), *calls(250, "many")])
+@pytest.mark.parametrize("call", table(drawn, few=30, many=250))
 def test_sweep(call: Call, rng):
     """The same values; where onnxruntime refuses, a clear error or the law."""
     arrays = {
@@ -175,7 +162,7 @@ def test_sweep(call: Call, rng):
 @pytest.mark.peer("onnxruntime")
 def test_onnxruntime_takes_most_of_the_sweep(rng):
     taken = 0
-    for param in calls(30, "few"):
+    for param in rows(drawn, 30, "few"):
         call = param.values[0]
         x, w = np.ones(call.x, "float32"), np.ones(call.w, "float32")
         node = node_of(call.attributes)
