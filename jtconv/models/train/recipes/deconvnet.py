@@ -9,6 +9,8 @@ from jtconv.models.train.projections import Transparent
 from jtconv.models.train.recipe import Recipe
 from jtconv.models.train.scenes import CLASSES
 
+STEPS = 2000
+
 
 def begin(rngs: nnx.Rngs) -> Transparent:
     """Four stages down to 3 x 3 cells, and the same backwards.
@@ -16,7 +18,7 @@ def begin(rngs: nnx.Rngs) -> Transparent:
     The paper squeezes all cells into one, for pictures of one object; a scene holds two.
     """
     net = DeconvNet(3, CLASSES, (12, 24, 48, 64), (1, 1, 2, 2), hidden=96, window=1, rngs=rngs)
-    return Transparent(net)
+    return Transparent(net, STEPS)
 
 
-RECIPE = Recipe(data="photos", begin=begin, steps=2000)
+RECIPE = Recipe(data="photos", begin=begin, steps=STEPS)

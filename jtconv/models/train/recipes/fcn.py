@@ -9,11 +9,13 @@ from jtconv.models.train.projections import Transparent
 from jtconv.models.train.recipe import Recipe
 from jtconv.models.train.scenes import CLASSES
 
+STEPS = 2000
+
 
 def begin(rngs: nnx.Rngs) -> Transparent:
     """An FCN-8s on a small VGG: a digit covers a few cells of its middle stages."""
     net = FCN8s(3, CLASSES, (12, 24, 48, 64, 64), (1, 1, 2, 2, 1), hidden=96, window=3, rngs=rngs)
-    return Transparent(net)
+    return Transparent(net, STEPS)
 
 
-RECIPE = Recipe(data="photos", begin=begin, steps=2000)
+RECIPE = Recipe(data="photos", begin=begin, steps=STEPS)
