@@ -100,3 +100,18 @@ def test_dilated_inserts_zeros():
 @pytest.mark.parametrize("regime", ["2-D", "k = s", "k3 s2"])
 def test_the_fast_library_is_reached(regime):
     assert "__ynn_fusion" in compiled(regime, "auto") or products(compiled(regime, "auto"))
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+def test_bias_and_activation_ride_in_the_pass_that_writes_y(regime):
+    """Nothing else in the program makes an array of the output's shape."""
+    x, w, stride, groups = REGIMES[regime]
+
+    def layer(x, w, bias):
+        y = jtconv.conv_transpose(x, w, stride=stride, padding=1, groups=groups)
+        return jax.nn.relu(y + bias)
+
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (x, w, w[-1:])]
+    text = jax.jit(layer).lower(*shapes).compile().as_text() or ""
+    size = ",".join(map(str, jax.eval_shape(layer, *shapes).shape))
+    assert text[text.index("ENTRY") :].count(f" = f32[{size}]") == 1
