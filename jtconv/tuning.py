@@ -184,7 +184,8 @@ def _measure(tasks: dict[str, Task]) -> dict[str, tuple[Timing, ...]]:
     from rich.progress import track
 
     rows, console = {}, Console(stderr=True)
-    for name, task in track(tasks.items(), "Tuning", console=console, transient=True):
+    bar = {"console": console, "transient": True, "disable": console.is_jupyter}
+    for name, task in track(tasks.items(), "Tuning", **bar):
         rows[name] = tuple(timings(task))
     return rows
 

@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 import random
+import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -237,6 +238,15 @@ def test_svg_says_the_numbers(view, theme):
     moving = ET.fromstring(drawing.svg())
     groups = list(moving.iter("{http://www.w3.org/2000/svg}g"))
     assert len(groups) == len(drawing.frames)
+    # Where no style is read the last step is seen, not all of them over one another.
+    assert [group.get("visibility") for group in groups].index("visible") == len(groups) - 1
+
+
+def test_two_moving_drawings_keep_apart_on_one_page():
+    """What a page says in a style it says of every drawing on it."""
+    first, second = (set(re.findall(r"f[0-9a-f]{8}-\d+", draw((n,), (2,)).svg())) for n in (2, 3))
+    assert len(first) == len(second) == 1
+    assert first != second
 
 
 def test_without_numbers_nothing_is_written_into_cells():

@@ -23,7 +23,7 @@ MOST_CELLS = 400_000  # over all frames: more than anybody can look at
 SUFFIXES = (".svg", ".gif", ".png")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Drawing:
     """A problem seen in one way: ``frames`` hold what is shown, the rest paints it."""
 
@@ -63,6 +63,9 @@ class Drawing:
     def save(self, path: str | Path, frame: int | None = None) -> None:
         """Write a file that ends in .svg, .gif or .png."""
         Path(path).write_bytes(self.encode(Path(path).suffix, frame))
+
+    def __repr__(self) -> str:
+        return f"<Drawing of {len(self.frames)} steps: {self.view}>"
 
     def _repr_svg_(self) -> str:
         return self.svg()

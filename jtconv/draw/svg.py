@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
+from zlib import crc32
 
 from jtconv.draw.scene import Box, Label, Scene
 
@@ -16,19 +17,25 @@ def still(scene: Scene) -> str:
 
 
 def animated(scenes: Sequence[Scene], seconds: float) -> str:
-    """Every frame for ``seconds``, round and round; the last one for those who want no motion."""
-    count = len(scenes)
+    """Every frame for ``seconds``, round and round; the last one for those who want no motion.
+
+    Names in a style hold for the whole page, so each drawing has its own.  Where styles are taken
+    out, as some viewers of notebooks do, the last frame stands still.
+    """
+    count, frames = len(scenes), [_shapes(scene) for scene in scenes]
+    name = f"f{crc32(''.join(frames).encode()):08x}-{count}"
     style = (
-        f".f{{visibility:hidden;animation:turn {count * seconds:g}s step-end infinite}}"
-        f"@keyframes turn{{0%{{visibility:visible}}{100 / count:.4f}%{{visibility:hidden}}}}"
-        "@media(prefers-reduced-motion:reduce){.f{animation:none}.f:last-of-type"
+        f".{name}{{visibility:hidden;animation:{name} {count * seconds:g}s step-end infinite}}"
+        f"@keyframes {name}{{0%{{visibility:visible}}{100 / count:.4f}%{{visibility:hidden}}}}"
+        f"@media(prefers-reduced-motion:reduce){{.{name}{{animation:none}}.{name}:last-of-type"
         "{visibility:visible}}"
     )
-    frames = "".join(
-        f'<g class="f" style="animation-delay:{number * seconds:g}s">{_shapes(scene)}</g>'
-        for number, scene in enumerate(scenes)
+    groups = "".join(
+        f'<g class="{name}" visibility="{"hidden" if number < count - 1 else "visible"}" '
+        f'style="animation-delay:{number * seconds:g}s">{shapes}</g>'
+        for number, shapes in enumerate(frames)
     )
-    return _document(scenes[0], f"<style>{style}</style>{frames}")
+    return _document(scenes[0], f"<style>{style}</style>{groups}")
 
 
 def _document(scene: Scene, inside: str) -> str:
