@@ -1,4 +1,4 @@
-"""Two pictures of a report: ratios as bars, and a roofline.  PNG and SVG."""
+"""Pictures of a report: ratios as bars and sorted, and a roofline.  PNG and SVG."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ _COLOURS = {"torch": "#c44e52", "lax": "#4c72b0", "flax": "#55a868", "equinox": 
 
 
 def draw(report: dict[str, Any], prefix: Path) -> list[Path]:
-    """Write ``PREFIX-ratios`` and ``PREFIX-roofline``; the files written."""
-    figures = {"ratios": _ratios(report["rows"]), "roofline": _roofline(report)}
+    """Write ``PREFIX-ratios``, ``PREFIX-sorted`` and ``PREFIX-roofline``; the files written."""
+    rows = report["rows"]
+    figures = {"ratios": _ratios(rows), "sorted": _sorted(rows), "roofline": _roofline(report)}
     written = []
     for name, figure in figures.items():
         for ending in ("png", "svg"):
@@ -54,6 +55,25 @@ def _bars(axis: Any, cases: list[str], rows: dict[str, Row], peers: list[str]) -
     axis.set_xticks(range(len(cases)), cases, rotation=90, fontsize=7)
     if rows:
         axis.legend(fontsize=8)
+
+
+def _sorted(rows: list[Row]) -> Any:
+    """A panel for each mode and dtype: how many layers are how many times faster."""
+    groups = list(dict.fromkeys((row["mode"], row["dtype"]) for row in rows))
+    figure, axes = plt.subplots(
+        1, len(groups), figsize=(2.6 * len(groups), 2.6), sharey=True, squeeze=False
+    )
+    for axis, (mode, dtype) in zip(axes[0], groups, strict=True):
+        mine = [row for row in rows if (row["mode"], row["dtype"]) == (mode, dtype)]
+        for peer in ("torch", "lax"):
+            found = sorted(r.value for row in mine if (r := summary.ratio(row, peer)))
+            axis.plot(found, ".-", color=_COLOURS[peer], label=peer, markersize=4, linewidth=1)
+        axis.axhline(1, color="black", linewidth=0.8)
+        axis.set(yscale="log", title=f"{mode}, {SHORT[dtype]}", xticks=[])
+    axes[0, 0].set_ylabel("times faster than")
+    axes[0, 0].legend(fontsize=8)
+    figure.tight_layout()
+    return figure
 
 
 def _roofline(report: dict[str, Any]) -> Any:

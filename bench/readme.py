@@ -1,4 +1,4 @@
-"""The table in README.md, between its markers."""
+"""The tables in README.md, between their markers."""
 
 from __future__ import annotations
 
@@ -6,32 +6,37 @@ import re
 from pathlib import Path
 from typing import Any
 
-from bench import summary
+from bench import summary, today
 from bench.layers import QUICK
 from bench.summary import Row
 from bench.table import SHORT, milliseconds
 
 README = Path(__file__).parent.parent / "README.md"
-MARKERS = re.compile(r"(<!-- bench -->\n).*?(<!-- /?bench -->)", re.DOTALL)
+MARKERS = re.compile(r"(<!-- (bench|today) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 
 def rewrite(report: dict[str, Any], path: Path = README) -> None:
-    """Put the report's table between ``<!-- bench -->`` and ``<!-- /bench -->``."""
-    text = path.read_text()
+    """Put a report's tables between their markers, ``<!-- NAME -->`` and ``<!-- /NAME -->``."""
+    text = path.read_text(encoding="utf-8")
     if not MARKERS.search(text):
         raise ValueError(f"{path} has no <!-- bench --> and <!-- /bench --> to write between")
-    table = markdown(report)
-    path.write_text(MARKERS.sub(lambda found: found[1] + table + found[2], text, count=1))
+    path.write_text(filled(text, report), encoding="utf-8")
+
+
+def filled(text: str, report: dict[str, Any]) -> str:
+    """A page with the tables of a report between its markers."""
+    tables = {"bench": markdown, "today": today.markdown}
+    return MARKERS.sub(lambda found: found[1] + tables[found[2]](report) + found[3], text)
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """When and where, the means, then a table per dtype of the cases of the quick suite."""
+    """When and where, the means; then, folded, the cases of the quick suite, by dtype."""
     rows = report["rows"]
-    parts = [_provenance(report), _means(rows)]
+    parts = [_provenance(report), _means(rows), "<details><summary>Some layers</summary>"]
     telling = [row for row in rows if row["case"] in QUICK] or rows
     for dtype in dict.fromkeys(row["dtype"] for row in telling):
         parts.append(_table([row for row in telling if row["dtype"] == dtype], report["limits"]))
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, "</details>"]) + "\n"
 
 
 def _provenance(report: dict[str, Any]) -> str:
