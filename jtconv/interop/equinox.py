@@ -10,8 +10,9 @@ import numpy as np
 from jtconv import arguments
 from jtconv import padding as conventions
 from jtconv.interop import layer as hub
-from jtconv.interop.framework import load
-from jtconv.interop.layer import Layer, expect
+from jtconv.interop.framework import is_one_of, load
+from jtconv.interop.layer import Layer
+from jtconv.interop.parameters import expect, on_jax, turned
 from jtconv.nnx import ConvTranspose
 from jtconv.padding import Crops
 
@@ -33,7 +34,7 @@ def to_nnx(module: equinox.nn.ConvTranspose) -> ConvTranspose:
     Raises:
         ImportError: where Equinox is not installed.
     """
-    if not isinstance(module, load("equinox").nn.ConvTranspose):
+    if not is_one_of(module, (load("equinox").nn.ConvTranspose,)):
         raise TypeError(f"module must be an equinox.nn.ConvTranspose, got {type(module).__name__}.")
     weight, bias, rank = np.asarray(module.weight), module.bias, len(module.kernel_size)
     narrow = module.in_channels // module.groups
@@ -44,7 +45,7 @@ def to_nnx(module: equinox.nn.ConvTranspose) -> ConvTranspose:
     padding, output_padding = _padding(module)
     return hub.to_nnx(
         Layer(
-            hub.turned(weight.transpose(*range(2, rank + 2), 1, 0), module.groups),
+            turned(weight.transpose(*range(2, rank + 2), 1, 0), module.groups),
             bias,
             tuple(module.stride),
             tuple(module.dilation),
@@ -85,12 +86,12 @@ def from_nnx(layer: ConvTranspose) -> equinox.nn.ConvTranspose:
         "CIRCULAR" if circular else "ZEROS",
         key=jax.random.key(0),
     )
-    kernel = hub.turned(known.masked, known.groups)
-    weight = hub.on_jax("kernel", kernel.transpose(-1, -2, *range(known.rank)))
+    kernel = turned(known.masked, known.groups)
+    weight = on_jax("kernel", kernel.transpose(-1, -2, *range(known.rank)))
     module = equinox.tree_at(lambda m: m.weight, module, weight)
     if known.bias is None:
         return module
-    bias = hub.on_jax("bias", known.bias.reshape(-1, *(1,) * known.rank))
+    bias = on_jax("bias", known.bias.reshape(-1, *(1,) * known.rank))
     return equinox.tree_at(lambda m: m.bias, module, bias)
 
 

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from flax import linen, nnx
+from flax.core import meta
 
 import jtconv.linen
 import jtconv.nnx
 from jtconv import layers
 from jtconv.interop import layer as hub
-from jtconv.interop.layer import expect
+from jtconv.interop.parameters import expect, held, on_jax
 from jtconv.padding import to_lax
 
 # Arguments that all these layers have, and those that only ours have.
@@ -46,7 +47,7 @@ def to_nnx(
         params: of a Linen layer: ``{"kernel": ..., "bias": ...}``.
 
     Raises:
-        ValueError: for a parameter whose shape is not what the layer says.
+        ValueError: for a parameter that is missing, or whose shape is not what the layer says.
 
     >>> import numpy as np
     >>> from flax import linen
@@ -56,6 +57,8 @@ def to_nnx(
     (1, 10, 2)
     """
     if isinstance(layer, nnx.ConvTranspose):
+        if params is not None:
+            raise TypeError("params must be None beside an nnx layer, which holds its own.")
         return _nnx(jtconv.nnx.ConvTranspose, layer, _params(layer), _words(layer))
     if not isinstance(layer, linen.ConvTranspose):
         raise TypeError(
@@ -63,7 +66,7 @@ def to_nnx(
         )
     if params is None:
         raise TypeError("params must be given beside a Linen layer, which holds none itself.")
-    return _nnx(jtconv.nnx.ConvTranspose, layer, params, _words(layer))
+    return _nnx(jtconv.nnx.ConvTranspose, layer, meta.unbox(params), _words(layer))
 
 
 def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
@@ -72,9 +75,11 @@ def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
     What Flax has no name for becomes numbers around the dilated input.
 
     Raises:
-        ValueError: for groups, which Flax has not.
+        ValueError: for groups and a fourth axis, which Flax has not.
     """
     known = hub.from_nnx(layer)
+    if known.rank > 3:
+        raise ValueError(f"layer has {known.rank} spatial axes, Flax's have 1 to 3.")
     if known.groups > 1:
         raise ValueError(f"layer has feature_group_count={known.groups}, Flax has no groups: 1.")
     words = {name: value for name, value in _words(layer).items() if name not in _OURS}
@@ -87,6 +92,7 @@ def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
 
 def to_linen(layer: nnx.ConvTranspose) -> tuple[jtconv.linen.ConvTranspose, dict[str, Any]]:
     """A layer of nnx as ours of Linen, and its variables: ``module.apply(variables, x)``."""
+    hub.from_nnx(layer)  # checked
     words = {**_words(layer), "mask": layer.mask}
     module = jtconv.linen.ConvTranspose(layer.out_features, tuple(layer.kernel_size), **words)
     return module, {"params": _params(layer)}
@@ -104,15 +110,20 @@ def _params(layer: nnx.ConvTranspose) -> dict[str, jax.Array]:
 
 def _nnx(kind: Any, layer: Any, params: Mapping[str, Any], words: dict[str, Any]) -> Any:
     """A layer of this kind with these parameters, checked."""
-    kernel, bias = jnp.asarray(params["kernel"]), params.get("bias")
+    kernel = on_jax("kernel", np.asarray(held(params, "kernel")))
+    bias = on_jax("bias", np.asarray(held(params, "bias"))) if layer.use_bias else None
     features = layer.features if isinstance(layer, linen.ConvTranspose) else layer.out_features
     groups = words.get("feature_group_count", 1)
+    size = layers.sizes(layer.kernel_size)
+    if kernel.ndim != len(size) + 2:
+        ends = f"{features}, C_in" if layer.transpose_kernel else f"C_in, {features}"
+        raise ValueError(
+            f"kernel must have shape ({', '.join(map(str, size))}, {ends}), got {kernel.shape}."
+        )
     channels = kernel.shape[-1] if layer.transpose_kernel else kernel.shape[-2] * groups
     shape = (layer.kernel_size, channels, features, groups, layer.transpose_kernel)
     expect("kernel", kernel, layers.kernel_shape(*shape))
-    if layer.use_bias:
-        if bias is None:
-            raise ValueError("params has no 'bias', and the layer's use_bias is True.")
+    if bias is not None:
         expect("bias", bias, (features,))
     return kind(
         channels,
@@ -120,7 +131,7 @@ def _nnx(kind: Any, layer: Any, params: Mapping[str, Any], words: dict[str, Any]
         layer.kernel_size,
         mask=layer.mask,
         kernel_init=lambda *_: kernel,
-        bias_init=lambda *_: jnp.asarray(bias),
+        bias_init=lambda *_: bias,
         rngs=nnx.Rngs(0),
         **words,
     )

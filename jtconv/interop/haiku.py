@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 from jtconv import arguments
 from jtconv.interop import lax
 from jtconv.interop import layer as hub
-from jtconv.interop.layer import Layer, expect
+from jtconv.interop.layer import Layer
+from jtconv.interop.parameters import expect, flipped, held, on_jax
 from jtconv.nnx import ConvTranspose
 from jtconv.padding import Crops, to_lax
 
@@ -41,7 +43,8 @@ def to_nnx(
         num_spatial_dims, ..., mask: those that ``haiku.ConvNDTranspose`` was made with.
 
     Raises:
-        ValueError: for a parameter whose shape is not what the rest says.
+        ValueError, TypeError: for a wrong argument, and for a parameter that is missing or whose
+            shape is not what the rest says.
 
     >>> import numpy as np
     >>> words = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 4, "stride": 2}
@@ -49,29 +52,32 @@ def to_nnx(
     >>> up(np.ones((1, 5, 3), np.float32)).shape
     (1, 10, 2)
     """
-    size = arguments.per_axis("kernel_shape", kernel_shape, num_spatial_dims, least=1)
-    strides = arguments.per_axis("stride", stride, num_spatial_dims, least=1)
-    kernel = np.asarray(params["w"])
+    rank = arguments.integer("num_spatial_dims", num_spatial_dims, least=1)
+    size = arguments.per_axis("kernel_shape", kernel_shape, rank, least=1)
+    strides = arguments.per_axis("stride", stride, rank, least=1)
+    kernel = np.asarray(held(params, "w"))
     expect("w", kernel, (*size, output_channels, kernel.shape[-1]))
-    around = () if data_format.endswith(("last", "C")) else (1,) * num_spatial_dims
+    around = (1,) * rank if _channels_first(data_format) else ()
     bias = None
     if with_bias:
-        expect("b", params["b"], (output_channels, *around))
-        bias = np.asarray(params["b"]).reshape(-1)
+        bias = np.asarray(held(params, "b"))
+        expect("b", bias, (output_channels, *around))
+        bias = bias.reshape(-1)
     if mask is not None:
         expect("mask", mask, kernel.shape)
     cut: Any = padding
-    if padding not in ("SAME", "VALID") or output_shape is not None:
+    named = isinstance(padding, str) and padding in ("SAME", "VALID")
+    if not named or output_shape is not None:
         cut = crops(size, strides, padding, output_shape)
     return hub.to_nnx(
         Layer(
-            hub.flipped(kernel),
+            flipped(kernel),
             bias,
             strides,
-            (1,) * num_spatial_dims,
+            (1,) * rank,
             cut,
-            (0,) * num_spatial_dims,
-            mask=None if mask is None else hub.flipped(np.asarray(mask)),
+            (0,) * rank,
+            mask=None if mask is None else flipped(np.asarray(mask)),
         )
     )
 
@@ -90,9 +96,9 @@ def from_nnx(layer: ConvTranspose) -> tuple[dict[str, jax.Array], dict[str, Any]
             f"layer has feature_group_count={known.groups} and "
             f"kernel_dilation={known.dilation}: Haiku has neither, both must be 1."
         )
-    params = {"w": hub.on_jax("kernel", hub.flipped(known.kernel))}
+    params = {"w": on_jax("kernel", flipped(known.kernel))}
     if known.bias is not None:
-        params["b"] = hub.on_jax("bias", known.bias)
+        params["b"] = on_jax("bias", known.bias)
     pads = tuple(to_lax(pair, span) for pair, span in zip(known.crops, known.size, strict=True))
     keywords = {
         "num_spatial_dims": known.rank,
@@ -101,9 +107,22 @@ def from_nnx(layer: ConvTranspose) -> tuple[dict[str, jax.Array], dict[str, Any]
         "stride": known.stride,
         "padding": known.padding if known.padding in ("SAME", "VALID") else pads,
         "with_bias": known.bias is not None,
-        "mask": None if known.mask is None else hub.flipped(known.mask),
+        "mask": None if known.mask is None else flipped(known.mask),
     }
     return params, keywords
+
+
+def _channels_first(data_format: Any) -> bool:
+    """Where Haiku has the channels: it knows two names, and letters such as NHWC and BTHWD."""
+    said = str(data_format)
+    if re.fullmatch("channels_last|N[^C]*C|(BT|TB)[^D]*D", said):
+        return False
+    if re.fullmatch("channels_first|NC[^C]*", said):
+        return True
+    raise ValueError(
+        "data_format must be 'channels_last', 'channels_first' or letters such as 'NHWC', 'NCHW' "
+        f"and 'BTHWD', got {data_format!r}."
+    )
 
 
 def crops(

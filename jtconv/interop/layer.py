@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from jtconv import layers, padding
+from jtconv.interop.framework import is_one_of
+from jtconv.interop.parameters import expect, on_jax, turned
 from jtconv.nnx import ConvTranspose
 from jtconv.padding import Crops
 
@@ -80,27 +81,6 @@ class Layer:
         return tuple((lo, hi - op) for (lo, hi), op in zip(pairs, self.output_padding, strict=True))
 
 
-def expect(name: str, got: Any, shape: tuple[int, ...]) -> None:
-    """A parameter must have the shape that the rest of its layer says."""
-    if tuple(got.shape) != tuple(shape):
-        raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(got.shape)}.")
-
-
-def flipped(kernel: np.ndarray) -> np.ndarray:
-    """A kernel with every spatial axis turned round."""
-    return np.flip(kernel, tuple(range(kernel.ndim - 2)))
-
-
-def turned(kernel: np.ndarray, groups: int) -> np.ndarray:
-    """A kernel as lax convolves with it: turned round, ``(*kernel, C_in // groups, C_out)``.
-
-    And back: this is its own inverse.
-    """
-    *size, narrow, wide = kernel.shape
-    split = flipped(kernel).reshape(*size, narrow, groups, wide // groups)
-    return split.swapaxes(-1, -3).reshape(*size, wide // groups, groups * narrow)
-
-
 def to_nnx(layer: Layer) -> ConvTranspose:
     """The layer as one of ours."""
     kept = layer.groups, layer.transpose_kernel
@@ -129,22 +109,9 @@ def to_nnx(layer: Layer) -> ConvTranspose:
     )
 
 
-def on_jax(name: str, array: np.ndarray | None) -> Any:
-    """The array in JAX, of the very same dtype."""
-    if array is None:
-        return None
-    moved = jnp.array(array)
-    if moved.dtype != array.dtype:
-        raise TypeError(
-            f"{name} is {array.dtype}, which JAX holds only in 64-bit mode: "
-            'jax.config.update("jax_enable_x64", True), or convert the layer to 32 bits first.'
-        )
-    return moved
-
-
 def from_nnx(layer: nnx.ConvTranspose) -> Layer:
     """One of our layers, or of Flax's."""
-    if not isinstance(layer, nnx.ConvTranspose):
+    if not is_one_of(layer, (ConvTranspose, nnx.ConvTranspose)):
         raise TypeError(
             "layer must be a jtconv.nnx.ConvTranspose or a flax.nnx.ConvTranspose, got "
             f"{type(layer).__name__}."

@@ -102,6 +102,17 @@ def test_a_mismatch_says_which_parameter():
         words.to_nnx(equinox.nn.Conv1d(2, 3, 4, key=jax.random.key(1)))
 
 
+def test_a_class_that_computes_in_a_way_of_its_own():
+    import equinox
+
+    class Twice(equinox.nn.ConvTranspose):
+        def __call__(self, x, *, key=None):
+            return 2 * super().__call__(x)
+
+    with pytest.raises(TypeError, match="Twice is a ConvTranspose with a __call__ of its own"):
+        words.to_nnx(Twice(1, 2, 3, 4, key=jax.random.key(1)))
+
+
 def test_masked_weights_go_as_zeros(rng):
     mask = rng.integers(0, 2, (3, 2, 2))
     layer = jtconv.nnx.ConvTranspose(2, 2, 3, 2, mask=jnp.asarray(mask), rngs=nnx.Rngs(0))

@@ -92,3 +92,33 @@ def test_a_mismatch_says_which_parameter():
         words.to_nnx(layer)
     with pytest.raises(TypeError, match=r"ConvTranspose of flax\.nnx or flax\.linen, got Conv"):
         words.to_nnx(linen.Conv(2, (3,)))
+    with pytest.raises(ValueError, match="params has no 'kernel', but 'params': pass"):
+        words.to_nnx(layer, {"params": {"kernel": jnp.ones((3, 4, 2))}})
+    with pytest.raises(ValueError, match=r"kernel must have shape \(3, C_in, 2\), got \(3,\)"):
+        words.to_nnx(layer, {"kernel": jnp.ones(3), "bias": jnp.ones(2)})
+    held = nnx.ConvTranspose(4, 2, (3,), rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="params must be None beside an nnx layer"):
+        words.to_nnx(held, {"kernel": jnp.ones((3, 4, 2)), "bias": jnp.ones(2)})
+    with pytest.raises(TypeError, match=r"layer must be a jtconv\.nnx\.ConvTranspose.* got Conv"):
+        words.to_linen(linen.Conv(2, (3,)))
+
+
+def test_partitioned_parameters(rng):
+    """Linen keeps those in boxes, with the names of their axes."""
+    kernel_init = linen.with_partitioning(nnx.initializers.normal(), (None, None, "model"))
+    layer = linen.ConvTranspose(2, (3,), kernel_init=kernel_init)
+    variables = layer.init(jax.random.key(0), jnp.ones((1, 4, 3)))
+    kernel = words.to_nnx(layer, variables["params"]).kernel[...]
+    np.testing.assert_array_equal(kernel, variables["params"]["kernel"].value)
+
+
+def test_doubles_are_not_rounded_in_silence():
+    params = {"kernel": np.ones((3, 4, 2)), "bias": np.ones(2)}
+    with jax.enable_x64(False), pytest.raises(TypeError, match="kernel is float64, which JAX"):
+        words.to_nnx(linen.ConvTranspose(2, (3,)), params)
+
+
+def test_four_axes_are_more_than_flax_has():
+    layer = jtconv.nnx.ConvTranspose(2, 2, (1,) * 4, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="4 spatial axes, Flax's have 1 to 3"):
+        words.from_nnx(layer)

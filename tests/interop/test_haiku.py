@@ -32,7 +32,7 @@ def drawn(chance: Chance) -> dict[str, Any]:
         "stride": stride,
         "padding": chance.choice((named, pairs)),
         "with_bias": chance.random() < 0.5,
-        "data_format": chance.choice(("channels_last", "channels_first", "NHWC", "NCHW")),
+        "data_format": chance.choice(("channels_last", "channels_first", "NHWC", "NCHW", "BTD")),
         "size": size,
         "channels": chance.randint(1, 3),
     }
@@ -64,7 +64,7 @@ def by_haiku(arguments: dict[str, Any], x, params=None):
 def test_parameters_there_and_back(arguments, rng):
     arguments = dict(arguments)
     x = rng.normal(size=(2, *arguments.pop("size"), arguments.pop("channels")))
-    last = arguments["data_format"] in ("channels_last", "NHWC")
+    last = arguments["data_format"] in ("channels_last", "NHWC", "BTD")
     params, want = by_haiku(arguments, x if last else jnp.moveaxis(x, -1, 1))
     want = want if last else jnp.moveaxis(want, 1, -1)
     moved = words.to_nnx(params, **arguments)
@@ -107,6 +107,28 @@ def test_a_mismatch_says_which_parameter():
         words.to_nnx(params, **arguments, data_format="channels_first")
     with pytest.raises(ValueError, match=r"mask must have shape \(3, 2, 4\), got \(3, 4\)"):
         words.to_nnx(params, **arguments, mask=jnp.ones((3, 4)))
+    with pytest.raises(ValueError, match="params has no 'b', but 'w'"):
+        words.to_nnx({"w": params["w"]}, **arguments)
+    with pytest.raises(ValueError, match="params has no 'w', but 'up'"):
+        words.to_nnx({"up": params}, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"data_format": "NXC3"}, "data_format must be 'channels_last', 'channels_first' or"),
+        ({"data_format": 1}, "data_format must be 'channels_last', 'channels_first' or"),
+        ({"num_spatial_dims": 0}, "num_spatial_dims must be an int >= 1"),
+        ({"num_spatial_dims": "1"}, "num_spatial_dims must be an int >= 1"),
+        ({"padding": np.array([[1, 1], [1, 1]])}, "padding must be 'SAME', 'VALID' or one"),
+        ({"padding": [(1, 1)], "output_shape": 5}, "padding must be one of SAME, VALID"),
+    ],
+)
+def test_errors_in_the_words_of_haiku(keywords, message):
+    params = {"w": jnp.ones((3, 2, 4)), "b": jnp.ones(2)}
+    given = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 3, **keywords}
+    with pytest.raises((TypeError, ValueError), match=message):
+        words.to_nnx(params, **given)
 
 
 def test_what_haiku_has_not():

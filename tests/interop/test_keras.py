@@ -123,6 +123,21 @@ def test_dtypes_are_kept(dtype):
     assert_same_weights(words.from_nnx(moved), made)
 
 
+def test_mixed_precision_there_and_back(rng):
+    """Parameters in one dtype, sums in another."""
+    made = layer_of("same", "mixed_bfloat16")
+    moved = words.to_nnx(made)
+    x = rng.normal(size=(1, 4, 2)).astype("float32")
+    want = made(x)
+    assert moved.kernel[...].dtype == "float32"
+    assert want.dtype == "bfloat16"
+    assert_close(moved(x), want)
+    assert moved(x).dtype == want.dtype
+    back = words.from_nnx(moved)
+    assert back.dtype_policy.name == "mixed_bfloat16"
+    assert_same_weights(back, made)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_are_the_same_in_both(name, rng):
     import keras
@@ -139,9 +154,33 @@ def test_what_cannot_move_is_named():
         words.to_nnx(keras.layers.Dense(3))
     with pytest.raises(ValueError, match="no weights yet"):
         words.to_nnx(keras.layers.Conv1DTranspose(2, 3))
-    layer = keras.layers.Conv1DTranspose(2, 3, activation="gelu")
+    for activation, name in (("gelu", "gelu"), (keras.layers.ReLU(), "ReLU")):
+        layer = keras.layers.Conv1DTranspose(2, 3, activation=activation)
+        layer.build((None, 5, 2))
+        with pytest.raises(TypeError, match=f"activation='{name}'; those with a counterpart are"):
+            words.to_nnx(layer)
+
+
+def test_softmax_runs_along_the_last_axis():
+    """Which is that of the channels on one side, and of space on the other."""
+    import keras
+
+    layer = keras.layers.Conv1DTranspose(2, 3, activation="softmax", data_format="channels_first")
+    layer.build((None, 2, 5))
+    with pytest.raises(TypeError, match="activation='softmax' along a spatial axis"):
+        words.to_nnx(layer)
+
+
+def test_a_class_that_computes_in_a_way_of_its_own():
+    import keras
+
+    class Twice(keras.layers.Conv1DTranspose):
+        def call(self, inputs):
+            return 2 * super().call(inputs)
+
+    layer = Twice(2, 3)
     layer.build((None, 5, 2))
-    with pytest.raises(TypeError, match="activation='gelu'; those with a counterpart are linear"):
+    with pytest.raises(TypeError, match="Twice is a Conv1DTranspose with a call of its own"):
         words.to_nnx(layer)
 
 
@@ -150,11 +189,12 @@ def test_what_cannot_move_is_named():
     [
         ({"feature_group_count": 2}, "feature_group_count=2 and 1 spatial axes: Keras has no"),
         ({"padding": [(1, 3)]}, r"the crops \(\(2, 0\),\) have no words in Keras"),
+        ({"param_dtype": "complex64"}, "kernel is complex64, and Keras's layers are real"),
     ],
 )
 def test_what_keras_has_no_words_for(keywords, message):
     layer = jtconv.nnx.ConvTranspose(2, 2, (4,), (2,), **keywords, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         words.from_nnx(layer)
 
 
@@ -165,6 +205,7 @@ def test_what_keras_has_no_words_for(keywords, message):
         ({"strides": 0}, "strides must be an int >= 1"),
         ({"output_padding": -1}, "output_padding must be an int >= 0"),
         ({"data_format": "NCHW"}, "data_format must be one of channels_last, channels_first"),
+        ({"data_format": ""}, "data_format must be one of channels_last, channels_first"),
         ({"dilation_rate": (1, 2)}, "dilation_rate must be one int or 1 ints"),
         ({"kernel": jnp.ones((3, 2, 4))}, "kernel must have the 3 channels of inputs"),
     ],

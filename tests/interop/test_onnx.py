@@ -208,8 +208,32 @@ def test_weights_that_do_not_fit_are_named(rng):
         words.to_nnx(node_of({"group": 2}, bias=True), {"W": w, "B": b})
     with pytest.raises(ValueError, match="node 'n': weights has no 'B'"):
         words.to_nnx(node_of({}, bias=True), {"W": w})
-    with pytest.raises(ValueError, match="group must divide the 4 channels into W, got 3"):
+    with pytest.raises(ValueError, match="node 'n': group must divide the 4 channels into W"):
         words.to_nnx(node_of({"group": 3}), {"W": w})
+    with pytest.raises(ValueError, match="node 'n': group must be an int >= 1, got 0"):
+        words.to_nnx(node_of({"group": 0}), {"W": w})
+    with pytest.raises(ValueError, match=r"W must have shape \(C_in, C_out // group, \*kernel\)"):
+        words.to_nnx(node_of({}), {"W": np.ones((4, 3), "float32")})
+    with pytest.raises(ValueError, match="node must be a ConvTranspose, got Conv"):
+        words.to_nnx(onnx_node("Conv", ["X", "W"]), {"W": w})
+    with pytest.raises(TypeError, match=r"node must be an onnx\.NodeProto, got int"):
+        words.to_nnx(3, {"W": w})
+    with pytest.raises(ValueError, match="node 'n': must have two inputs or three, X, W and B"):
+        words.to_nnx(onnx_node("ConvTranspose", ["X"]), {"W": w})
+    with pytest.raises(ValueError, match="node 'n': has an attribute 'dilation'"):
+        words.to_nnx(node_of({"dilation": [2]}), {"W": w})
+
+
+def onnx_node(operator, inputs):
+    import onnx
+
+    return onnx.helper.make_node(operator, inputs, ["Y"], "n")
+
+
+def test_weights_may_be_arrays_of_jax(rng):
+    w = rng.normal(size=(2, 3, 4)).astype("float32")
+    layer = words.to_nnx(node_of({}), {"W": jnp.asarray(w)})
+    np.testing.assert_array_equal(layer.kernel[...].T, w)
 
 
 @pytest.mark.parametrize("padding", [[(3, 1)], "CIRCULAR"])
@@ -224,13 +248,14 @@ def test_what_onnx_has_no_words_for(padding):
     [
         ({"auto_pad": "SAME"}, "auto_pad must be one of NOTSET, SAME_UPPER"),
         ({"auto_pad": "VALID", "pads": [1, 1]}, "pads must be left out where auto_pad is 'VALID'"),
-        ({"pads": [1]}, "pads must be one int or 2 ints"),
+        ({"pads": [1]}, r"pads must be a list of 2 ints, got \[1\]"),
         ({"pads": [-1, 0]}, r"pads\[0\] must be an int >= 0"),
         ({"strides": 2}, "strides must be a list of 1 ints, got 2"),
         ({"output_padding": [1]}, r"output_padding\[0\] must be smaller than stride or dilation"),
         ({"output_shape": [0]}, r"output_shape\[0\] must be an int >= 1"),
         ({"output_shape": [9]}, r"output_shape\[0\] must be at most 7"),
         ({"kernel_shape": [4]}, r"kernel_shape must be \(3,\), as W has it"),
+        ({"kernel_shape": 3}, "kernel_shape must be a list of 1 ints, got 3"),
         ({"group": 2}, "group must divide the 3 channels of X"),
     ],
 )
@@ -257,8 +282,35 @@ def test_layers_of_a_model_with_an_output_shape(rng):
     want = words.conv_transpose(x, w, strides=[2], output_shape=[9])
     assert_close(moved(layer, x), want)
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "length"
-    with pytest.raises(ValueError, match="input_shape, the input's spatial sizes, must be known"):
+    with pytest.raises(ValueError, match="node 'n': input_shape, the input's spatial sizes, must"):
         words.layers(model)
+
+
+def test_layers_inside_a_branch(rng):
+    """A subgraph sees the weights around it; a bias may be a Constant of floats."""
+    import onnx
+
+    w = rng.normal(size=(2, 3, 4)).astype("float32")
+    inner = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Constant", [], ["B"], value_floats=[1.0, 2.0, 3.0]),
+            node_of({"strides": [2]}, bias=True),
+        ],
+        "branch", [], [onnx.helper.make_tensor_value_info("Y", 1, None)],
+    )  # fmt: skip
+    branches = {"then_branch": inner, "else_branch": inner}
+    x = rng.normal(size=(1, 2, 5)).astype("float32")
+    model = model_of(onnx.helper.make_node("If", ["C"], ["Y"], **branches), x, tensors(W=w))
+    found = words.layers(model)
+    assert len(found) == 2
+    want = words.conv_transpose(x, w, np.array([1, 2, 3], "float32"), strides=[2])
+    for _, layer in found:
+        assert_close(moved(layer, x), want)
+
+
+def test_layers_of_no_model():
+    with pytest.raises(TypeError, match=r"model must be a path or an onnx\.ModelProto, got int"):
+        words.layers(3)
 
 
 def text_detector() -> Path:

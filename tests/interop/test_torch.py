@@ -222,6 +222,90 @@ def test_norms(norm, where, training):
     assert_close(moved(layer, as_jax(x)), module.eval()(x).detach().numpy())
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("parameter", ["weight", "bias"])
+@pytest.mark.parametrize("by", ["weight_norm", "pruning"])
+def test_stale_copies_do_not_count(by, parameter):
+    """Hooks make a parameter before each call; until then the module holds that of the last."""
+    import torch
+    from torch.nn.utils import prune, weight_norm
+
+    module = module_of("grouped")
+    if by == "pruning":
+        prune.random_unstructured(module, parameter, amount=0.5)
+    else:
+        weight_norm(module, parameter, dim=None)
+    made_of = "orig" if by == "pruning" else "g"
+    dict(module.named_parameters())[f"{parameter}_{made_of}"].data *= 3.5
+    layer = words.to_nnx(module)
+    x = torch.randn(2, 4, 3, 4, dtype=torch.float64)
+    assert_close(moved(layer, as_jax(x)), module(x).detach().numpy())
+
+
+def test_a_conjugated_weight():
+    import torch
+
+    module = torch.nn.ConvTranspose1d(2, 3, 2, dtype=torch.complex128)
+    module.weight = torch.nn.Parameter(module.weight.detach().conj())
+    x = torch.randn(2, 2, 4, dtype=torch.complex128)
+    assert_close(moved(words.to_nnx(module), as_jax(x)), module(x).detach().numpy())
+
+
+def test_classes_that_compute_in_a_way_of_their_own():
+    """A subclass may do anything: a skip connection, a doubled output."""
+    import torch
+
+    class Twice(torch.nn.ConvTranspose1d):
+        def forward(self, x, output_size=None):
+            return 2 * super().forward(x, output_size)
+
+    class Skip(torch.nn.Sequential):
+        def forward(self, input):
+            return input + super().forward(input)
+
+    class Named(torch.nn.ConvTranspose1d):
+        pass
+
+    with pytest.raises(TypeError, match="Twice is a ConvTranspose1d with a forward of its own"):
+        words.to_nnx(Twice(2, 2, 3))
+    with pytest.raises(TypeError, match="Skip is a Sequential with a forward of its own"):
+        words.to_nnx(Skip(torch.nn.ReLU()))
+    assert words.to_nnx(Named(2, 2, 3)).kernel.shape == (3, 2, 2)
+    remedy = jtconv.nnx.SubPixelConv(2, 2, 3, 2, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="SubPixelConv is a Conv with a __call__ of its own"):
+        words.from_nnx(nnx.Sequential(remedy))
+
+
+def test_a_masked_convolution_goes_with_zeros(rng):
+    mask = jnp.asarray(rng.integers(0, 2, (3, 2, 2)))
+    layer = nnx.Conv(2, 2, 3, padding="same", mask=mask, rngs=nnx.Rngs(1))
+    x = rng.normal(size=(1, 2, 5)).astype("float32")
+    assert_close(words.tensors.numpy_of(words.from_nnx(layer)(tensor(x))), moved(layer, x))
+
+
+def tensor(array):
+    return words.tensors.tensor_of(array)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda r: nnx.Conv(2, 2, 3, input_dilation=2, rngs=r), "input_dilation.* torch has none"),
+        (lambda r: nnx.Conv(2, 2, (1,) * 4, rngs=r), "4 spatial axes, torch's have 1 to 3"),
+        (lambda r: nnx.Conv(2, 2, 3, padding="CIRCULAR", rngs=r), "'CIRCULAR'.* no words in torch"),
+        (lambda r: nnx.Conv(2, 2, 3, padding=[(1, 2)], rngs=r), "has no words in torch"),
+        (lambda r: nnx.BatchNorm(2, axis=1, rngs=r), "axis=1.* torch's is that of the channels"),
+        (
+            lambda r: nnx.Sequential(nnx.BatchNorm(2, rngs=r), nnx.Linear(2, 2, rngs=r)),
+            "Linear.* has no counterpart in torch",
+        ),
+    ],
+)
+def test_what_torch_has_not_beside(layer, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        words.from_nnx(layer(nnx.Rngs(0)))
+
+
 def generator():
     import torch
     from torch import nn
@@ -280,12 +364,25 @@ def test_a_mismatch_says_which_parameter():
         words.to_nnx(module)
 
 
+def test_a_mismatch_beside_says_which_parameter():
+    import torch
+
+    convolution, norm = torch.nn.Conv1d(2, 3, 3), torch.nn.BatchNorm1d(2)
+    convolution.weight = torch.nn.Parameter(torch.ones(3, 2, 5))
+    with pytest.raises(ValueError, match=r"weight must have shape \(3, 2, 3\), got \(3, 2, 5\)"):
+        words.to_nnx(convolution)
+    norm.bias = torch.nn.Parameter(torch.ones(3))
+    with pytest.raises(ValueError, match=r"bias must have shape \(2,\), got \(3,\)"):
+        words.to_nnx(norm)
+
+
 def test_a_lazy_module():
     import torch
 
     module = torch.nn.LazyConvTranspose1d(3, 2)
-    with pytest.raises(ValueError, match="no weight yet"):
-        words.to_nnx(module)
+    for lazy in (module, torch.nn.LazyConv2d(3, 2), torch.nn.LazyBatchNorm1d()):
+        with pytest.raises(ValueError, match="no weight yet"):
+            words.to_nnx(lazy)
     module(torch.ones(1, 4, 5))
     assert words.to_nnx(module).kernel.shape == (2, 3, 4)
 

@@ -90,4 +90,4 @@ def _data_format(asked: str | None) -> str:
     if asked is None and keras is not None:
         asked = keras.config.image_data_format()
     formats = ("channels_last", "channels_first")
-    return arguments.choice("data_format", asked or formats[0], formats)
+    return arguments.choice("data_format", formats[0] if asked is None else asked, formats)

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jtconv.interop import layer as hub
-from jtconv.interop.framework import load
+from jtconv.interop.framework import is_one_of, load
 from jtconv.interop.keras.functional import crops
-from jtconv.interop.layer import Layer, expect
+from jtconv.interop.layer import Layer
+from jtconv.interop.parameters import expect
 from jtconv.padding import Crops, from_keras
 
 if TYPE_CHECKING:
@@ -54,23 +55,18 @@ def to_nnx(layer: keras.Layer) -> Any:
         keras.layers.Conv2DTranspose,
         keras.layers.Conv3DTranspose,
     )
-    if not isinstance(layer, kinds):
+    if not is_one_of(layer, kinds, "call"):
         raise TypeError(
             "layer must be a Keras Conv1DTranspose, Conv2DTranspose or Conv3DTranspose, got "
             f"{type(layer).__name__}."
         )
     if not layer.built:
         raise ValueError("layer has no weights yet: call it, or layer.build(input_shape).")
+    activation = _activation(keras, layer)
     moved = hub.to_nnx(_layer(keras, layer))
-    name = layer.activation.__name__
-    if name == "linear":
-        return moved
-    if name not in ACTIVATIONS or layer.activation is not keras.activations.get(name):
-        raise TypeError(
-            f"layer has activation={name!r}; those with a counterpart are linear, "
-            f"{', '.join(ACTIVATIONS)}."
-        )
-    return nnx.Sequential(moved, ACTIVATIONS[name])
+    if layer.compute_dtype != layer.variable_dtype:  # mixed precision
+        moved.dtype = jnp.dtype(layer.compute_dtype)
+    return moved if activation is None else nnx.Sequential(moved, activation)
 
 
 def from_nnx(layer: Any) -> keras.Layer:
@@ -78,6 +74,7 @@ def from_nnx(layer: Any) -> keras.Layer:
 
     Raises:
         ValueError: for groups, and for crops that Keras has no words for.
+        TypeError: for complex numbers, and for an activation that has no counterpart.
         ImportError: where Keras is not installed.
     """
     keras, activation = load("keras"), "linear"
@@ -99,11 +96,39 @@ def from_nnx(layer: Any) -> keras.Layer:
         dilation_rate=known.dilation,
         activation=activation,
         use_bias=known.bias is not None,
-        dtype=known.kernel.dtype.name,
+        dtype=_policy(layer, known),
     )
     made.build((None, *(None,) * known.rank, known.in_channels))
     made.set_weights([known.masked, *([] if known.bias is None else [known.bias])])
     return made
+
+
+def _activation(keras: Any, layer: Any) -> Any:
+    """JAX's function for a layer's activation, or None where it has none."""
+    name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
+    if name == "linear":
+        return None
+    if name not in ACTIVATIONS or layer.activation is not keras.activations.get(name):
+        raise TypeError(
+            f"layer has activation={name!r}; those with a counterpart are linear, "
+            f"{', '.join(ACTIVATIONS)}."
+        )
+    if name == "softmax" and layer.data_format == "channels_first":
+        raise TypeError(
+            "layer has activation='softmax' along a spatial axis, the last one with "
+            "channels_first; ours would run along the channels. Move the layer without it."
+        )
+    return ACTIVATIONS[name]
+
+
+def _policy(layer: Any, known: Layer) -> str:
+    """Keras's name for the dtypes of the parameters and of the sums."""
+    kept = known.kernel.dtype.name
+    if known.kernel.dtype.kind == "c":
+        raise TypeError(f"kernel is {kept}, and Keras's layers are real.")
+    sums = kept if layer.dtype is None else jnp.dtype(layer.dtype).name
+    halves = ("float16", "bfloat16")
+    return f"mixed_{sums}" if kept == "float32" and sums in halves else kept
 
 
 def _layer(keras: Any, layer: Any) -> Layer:

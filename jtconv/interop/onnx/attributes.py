@@ -9,6 +9,16 @@ from jtconv import arguments
 from jtconv.padding import Crops, from_onnx
 
 Ints = Sequence[int]
+ATTRIBUTES = (
+    "auto_pad",
+    "dilations",
+    "group",
+    "kernel_shape",
+    "output_padding",
+    "output_shape",
+    "pads",
+    "strides",
+)
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
@@ -62,8 +72,10 @@ def each(name: str, value: Ints | None, count: int, default: int = 1) -> tuple[i
     """An attribute's ints, none below its default; ONNX never repeats one int."""
     if value is None:
         return (default,) * count
-    if arguments.sequence(value) is None:
-        raise TypeError(f"{name} must be a list of {count} ints, got {value!r}.")
+    items = arguments.sequence(value)
+    if items is None or len(items) != count:
+        kind = TypeError if items is None else ValueError
+        raise kind(f"{name} must be a list of {count} ints, got {value!r}.")
     return arguments.per_axis(name, value, count, least=default)
 
 

@@ -46,7 +46,7 @@ def conv_transpose(
     """
     given = call.arrays(_NAMES, X, W, B, unbatched=False)
     kernel = given.w.shape[2:]
-    if kernel_shape is not None and tuple(kernel_shape) != kernel:
+    if kernel_shape is not None and each("kernel_shape", kernel_shape, given.rank) != kernel:
         raise ValueError(f"kernel_shape must be {kernel}, as W has it, got {kernel_shape!r}.")
     spec = f"NC{'TDHW'[-given.rank :]}"
     return call.transposed(

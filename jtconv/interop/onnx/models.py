@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from jtconv.interop.framework import load
 from jtconv.interop.onnx.nodes import to_nnx
@@ -23,6 +26,8 @@ class Found(NamedTuple):
 def layers(model: str | PathLike[str] | onnx.ModelProto) -> list[Found]:
     """The ConvTranspose nodes of a model as layers with its weights, in the model's order.
 
+    Those inside branches and loops too.
+
     Each layer is channels last and computes what onnxruntime computes for its node; see
     :func:`to_nnx`.
 
@@ -35,22 +40,27 @@ def layers(model: str | PathLike[str] | onnx.ModelProto) -> list[Found]:
         ImportError: where onnx is not installed.
     """
     onnx, asked = load("onnx"), model
+    if not isinstance(asked, str | PathLike | onnx.ModelProto):
+        raise TypeError(f"model must be a path or an onnx.ModelProto, got {type(asked).__name__}.")
     model = asked if isinstance(asked, onnx.ModelProto) else onnx.load(fspath(asked))
-    nodes = [node for node in model.graph.node if node.op_type == "ConvTranspose"]
-    weights, sizes = _weights(model.graph), _sizes(onnx, model, nodes)
-    return [Found(node, to_nnx(node, weights, sizes.get(node.input[0]))) for node in nodes]
+    nodes = list(_nodes(model.graph, {}))
+    sizes = _sizes(onnx, model, [node for node, _ in nodes])
+    return [Found(node, to_nnx(node, held, sizes.get(node.input[0]))) for node, held in nodes]
 
 
-def _weights(graph: Any) -> dict[str, Any]:
-    """All tensors that the model holds, under every name they go by."""
-    held = {tensor.name: tensor for tensor in graph.initializer}
+def _nodes(graph: Any, around: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The nodes of a graph and of the branches and loops in it, with the tensors they see."""
+    held = around | {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        values = [item.t for item in node.attribute if item.name == "value"]
-        if node.op_type == "Constant" and values:
-            held[node.output[0]] = values[0]
+        if node.op_type == "ConvTranspose":
+            yield node, held
         elif node.op_type == "Identity" and node.input[0] in held:
             held[node.output[0]] = held[node.input[0]]
-    return held
+        for item in node.attribute:
+            if node.op_type == "Constant" and item.name in ("value", "value_floats"):
+                held[node.output[0]] = item.t if item.HasField("t") else np.float32(item.floats)
+            for inner in (item.g, *item.graphs):
+                yield from _nodes(inner, held)
 
 
 def _sizes(onnx: Any, model: Any, nodes: list[Any]) -> dict[str, tuple[int, ...]]:

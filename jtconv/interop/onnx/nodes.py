@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jtconv import arguments
 from jtconv.interop import layer as hub
 from jtconv.interop.framework import load
-from jtconv.interop.layer import Layer, expect
-from jtconv.interop.onnx.attributes import crops, each
+from jtconv.interop.layer import Layer
+from jtconv.interop.onnx.attributes import ATTRIBUTES, crops, each
+from jtconv.interop.parameters import expect
 from jtconv.nnx import ConvTranspose
 from jtconv.padding import to_onnx
 
@@ -35,17 +37,20 @@ def to_nnx(
             needs them, and its layer is right for inputs of that size alone.
 
     Raises:
-        ValueError: for weights that are missing or do not fit the attributes, naming them.
+        ValueError, TypeError: for weights that are missing or do not fit the attributes, naming
+            the node and them.
         ImportError: where onnx is not installed.
     """
     onnx = load("onnx")
+    if not isinstance(node, onnx.NodeProto):
+        raise TypeError(f"node must be an onnx.NodeProto, got {type(node).__name__}.")
     if node.op_type != "ConvTranspose":
         raise ValueError(f"node must be a ConvTranspose, got {node.op_type}.")
-    words = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
-    words["auto_pad"] = words.get("auto_pad", b"NOTSET").decode()
-    tensors = _by_name(weights)
-    kernel, *rest = (_array(tensors, node, name) for name in node.input[1:] if name)
-    return hub.to_nnx(_layer(kernel, rest[0] if rest else None, words, input_shape))
+    try:
+        words = _attributes(onnx, node)
+        return hub.to_nnx(_layer(*_arrays(onnx, node, weights), words, input_shape))
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"node {node.name!r}: {error}") from None
 
 
 def from_nnx(
@@ -87,7 +92,9 @@ def from_nnx(
 def _layer(
     kernel: np.ndarray, bias: np.ndarray | None, words: dict[str, Any], input_shape: Any
 ) -> Layer:
-    size, group = kernel.shape[2:], words.pop("group", 1)
+    if kernel.ndim < 3:
+        raise ValueError(f"W must have shape (C_in, C_out // group, *kernel), got {kernel.shape}.")
+    size, group = kernel.shape[2:], arguments.integer("group", words.pop("group", 1), least=1)
     expect("W", kernel, (*kernel.shape[:2], *words.pop("kernel_shape", size)))
     if kernel.shape[0] % group:
         raise ValueError(f"group must divide the {kernel.shape[0]} channels into W, got {group}.")
@@ -104,23 +111,37 @@ def _layer(
     )
 
 
-def _by_name(weights: Weights) -> Mapping[str, Any]:
-    if isinstance(weights, Mapping):
-        return weights
-    tensors: Iterable[Any] = weights
-    return {tensor.name: tensor for tensor in tensors}
+def _attributes(onnx: Any, node: Any) -> dict[str, Any]:
+    words = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
+    for name in words:
+        if name not in ATTRIBUTES:
+            raise ValueError(
+                f"has an attribute {name!r}; ConvTranspose has {', '.join(ATTRIBUTES)}."
+            )
+    words["auto_pad"] = words.get("auto_pad", b"NOTSET").decode()
+    return words
 
 
-def _array(tensors: Mapping[str, Any], node: Any, name: str) -> np.ndarray:
-    if name not in tensors:
-        raise ValueError(
-            f"node {node.name!r}: weights has no {name!r}. W and B must be initializers, or come "
-            "from Constant nodes, to become parameters of a layer."
-        )
-    tensor = tensors[name]
-    if isinstance(tensor, np.ndarray):
-        return tensor
-    return load("onnx").numpy_helper.to_array(tensor)
+def _arrays(onnx: Any, node: Any, weights: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """W and B."""
+    names = [name for name in node.input if name]
+    if len(names) not in (2, 3):
+        raise ValueError(f"must have two inputs or three, X, W and B, got {list(node.input)}.")
+    if not isinstance(weights, Mapping):
+        weights = {tensor.name: tensor for tensor in weights}
+    for name in names[1:]:
+        if name not in weights:
+            raise ValueError(
+                f"weights has no {name!r}. W and B must be initializers, or come from Constant "
+                "nodes, to become parameters of a layer."
+            )
+    kernel, bias = (weights.get(name) for name in (*names[1:], None)[:2])
+    return _array(onnx, kernel), None if bias is None else _array(onnx, bias)
+
+
+def _array(onnx: Any, held: Any) -> np.ndarray:
+    is_tensor = isinstance(held, onnx.TensorProto)
+    return onnx.numpy_helper.to_array(held) if is_tensor else np.asarray(held)
 
 
 def _columns(layer: Layer) -> Iterable[tuple[Any, ...]]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from jtconv.interop.layer import on_jax
-from jtconv.interop.torch.tensors import numpy_of, tensor_of
+from jtconv.interop.parameters import on_jax
+from jtconv.interop.torch.tensors import parameter, tensor_of
 
 # Ours, the kind of variable it is in, and torch's.
 _ARRAYS: tuple[tuple[str, Any, str], ...] = (
@@ -40,9 +40,9 @@ def to_nnx(module: Any) -> nnx.BatchNorm:
         rngs=nnx.Rngs(0),
     )
     for ours, kind, theirs in _ARRAYS:
-        tensor = getattr(module, theirs)
-        if tensor is not None:
-            setattr(norm, ours, kind(on_jax(theirs, numpy_of(tensor))))
+        array = parameter(module, theirs, (module.num_features,))
+        if array is not None:
+            setattr(norm, ours, kind(on_jax(theirs, array)))
     return norm
 
 
@@ -50,6 +50,11 @@ def from_nnx(layer: nnx.BatchNorm, rank: int) -> Any:
     """The way back, among layers of so many spatial axes."""
     import torch
 
+    if layer.axis not in (-1, rank + 1):
+        raise ValueError(
+            f"layer has axis={layer.axis} of channels-last arrays, torch's is that of the "
+            "channels: -1."
+        )
     module = getattr(torch.nn, f"BatchNorm{rank}d")(
         layer.num_features,
         layer.epsilon,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jtconv.interop.framework import is_one_of
 from jtconv.interop.torch import batch_norm, convolution
 
 # torch's class, the function, and the name of its number where it has one.
@@ -32,9 +33,11 @@ def to_nnx(module: Any) -> Any:
         if type(module) is getattr(torch.nn, name):
             keywords = {number: getattr(module, number) for number in numbers}
             return functools.partial(function, **keywords) if keywords else function
-    if isinstance(module, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d):
+    nn = torch.nn
+    if is_one_of(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d), "forward"):
         return convolution.to_nnx(module)
-    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+    norms = (nn.SyncBatchNorm, nn.modules.batchnorm._BatchNorm)
+    if is_one_of(module, norms, "forward"):
         return batch_norm.to_nnx(module)
     raise TypeError(
         f"module: {type(module).__module__}.{type(module).__name__} has no counterpart here. "
@@ -51,8 +54,9 @@ def from_nnx(layer: Any, rank: int) -> Any:
     for name, function, *_ in ACTIVATIONS:
         if bare is function:
             return getattr(torch.nn, name)(*getattr(layer, "keywords", {}).values())
-    if isinstance(layer, nnx.Conv):
+    if is_one_of(layer, (nnx.Conv,)):
         return convolution.from_nnx(layer)
-    if isinstance(layer, nnx.BatchNorm):
+    if is_one_of(layer, (nnx.BatchNorm,)):
         return batch_norm.from_nnx(layer, rank)
-    raise TypeError(f"layer: {layer!r} has no counterpart in torch that is known here.")
+    name = getattr(bare, "__name__", type(bare).__name__)
+    raise TypeError(f"layer: {name} has no counterpart in torch that is known here.")

@@ -8,17 +8,19 @@ import numpy as np
 from flax import nnx
 
 from jtconv import arguments, padding
-from jtconv.interop.layer import on_jax
-from jtconv.interop.torch.tensors import fill, numpy_of, weight_of
+from jtconv.interop.parameters import on_jax
+from jtconv.interop.torch.tensors import fill, parameter
+from jtconv.layers import masked
 
 
 def to_nnx(module: Any) -> nnx.Conv:
     """torch's Conv1d to 3d as Flax's."""
     if module.padding_mode != "zeros":
         raise TypeError(f"module: padding_mode={module.padding_mode!r} has no counterpart here.")
-    weight = numpy_of(weight_of(module))
+    narrow = module.in_channels // module.groups
+    weight = parameter(module, "weight", (module.out_channels, narrow, *module.kernel_size))
     kernel = on_jax("weight", weight.transpose(*range(2, weight.ndim), 1, 0))
-    bias = on_jax("bias", None if module.bias is None else numpy_of(module.bias))
+    bias = on_jax("bias", parameter(module, "bias", (module.out_channels,)))
     return nnx.Conv(
         module.in_channels,
         module.out_channels,
@@ -39,8 +41,9 @@ def from_nnx(layer: nnx.Conv) -> Any:
     """The way back."""
     import torch
 
-    kernel = np.asarray(layer.kernel[...])
+    kernel = np.asarray(masked(layer.kernel[...], layer.mask))
     rank = kernel.ndim - 2
+    _refuse(layer, rank)
     module = getattr(torch.nn, f"Conv{rank}d")(
         layer.in_features,
         layer.out_features,
@@ -56,6 +59,16 @@ def from_nnx(layer: nnx.Conv) -> Any:
     return fill(module, weight=weight, bias=bias)
 
 
+def _refuse(layer: nnx.Conv, rank: int) -> None:
+    if rank > 3:
+        raise ValueError(f"layer has {rank} spatial axes, torch's have 1 to 3.")
+    if set(_each(layer.input_dilation, rank)) != {1}:
+        raise ValueError(
+            f"layer has input_dilation={layer.input_dilation}, torch has none, it must be 1: use "
+            "a ConvTranspose."
+        )
+
+
 def _each(value: Any, rank: int) -> tuple[int, ...]:
     return arguments.per_axis("strides", 1 if value is None else value, rank)
 
@@ -65,9 +78,13 @@ def _flax_padding(asked: Any) -> Any:
 
 
 def _torch_padding(asked: Any, rank: int) -> Any:
-    if asked in ("SAME", "VALID"):
+    named = isinstance(asked, str)
+    if named and asked.upper() in ("SAME", "VALID"):
         return asked.lower()
-    pads = padding.parse(asked, rank)
-    if isinstance(pads, str) or any(before != behind for before, behind in pads):
-        raise ValueError(f"padding={asked!r} of a convolution has no words in torch.")
+    pads: Any = () if named else padding.parse(asked, rank)
+    if named or any(before != behind for before, behind in pads):
+        raise ValueError(
+            f"padding={asked!r} of a convolution has no words in torch, which pads both ends "
+            "alike, or by 'SAME' or 'VALID'."
+        )
     return tuple(before for before, _ in pads)

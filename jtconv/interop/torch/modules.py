@@ -8,10 +8,10 @@ from flax import nnx
 
 from jtconv import padding
 from jtconv.interop import layer as hub
-from jtconv.interop.framework import load
-from jtconv.interop.layer import Layer, expect
+from jtconv.interop.framework import is_one_of, load
+from jtconv.interop.layer import Layer
 from jtconv.interop.torch import beside
-from jtconv.interop.torch.tensors import fill, numpy_of, weight_of
+from jtconv.interop.torch.tensors import fill, parameter
 
 if TYPE_CHECKING:
     import torch
@@ -24,21 +24,23 @@ def to_nnx(module: torch.nn.Module) -> Any:
     it takes ``jnp.moveaxis(x, 1, -1)`` and gives torch's output moved likewise.
 
     Args:
-        module: a ``ConvTranspose1d``, ``2d`` or ``3d``, also under ``weight_norm`` or another
-            parametrization (the weight it makes is taken); or a ``Sequential`` of these, of
-            ``Conv1d`` to ``3d``, ``BatchNorm1d`` to ``3d`` and of activations, nested or not.
+        module: a ``ConvTranspose1d``, ``2d`` or ``3d``, also pruned, under ``weight_norm`` or
+            another parametrization (the weight that this makes is taken); or a ``Sequential`` of
+            these, of ``Conv1d`` to ``3d``, ``BatchNorm1d`` to ``3d`` and of activations, nested
+            or not.
 
     Returns:
         A :class:`jtconv.nnx.ConvTranspose`, or a ``flax.nnx.Sequential``.
 
     Raises:
-        TypeError: for a module that has no counterpart, naming it.
+        TypeError: for a module that has no counterpart, naming it, and for a subclass with a
+            ``forward`` of its own.
         ImportError: where torch is not installed.
     """
     torch = load("torch")
-    if isinstance(module, torch.nn.Sequential):
+    if is_one_of(module, (torch.nn.Sequential,), "forward"):
         return nnx.Sequential(*(to_nnx(child) for child in module))
-    if isinstance(module, _transposed_classes(torch)):
+    if is_one_of(module, _transposed_classes(torch), "forward"):
         return hub.to_nnx(_layer(module))
     return beside.to_nnx(module)
 
@@ -59,7 +61,7 @@ def from_nnx(layer: Any) -> torch.nn.Module:
 
 
 def _from_nnx(torch: Any, layer: Any, rank: int) -> Any:
-    if isinstance(layer, nnx.Sequential):
+    if is_one_of(layer, (nnx.Sequential,)):
         return torch.nn.Sequential(*(_from_nnx(torch, child, rank) for child in layer.layers))
     if isinstance(layer, nnx.ConvTranspose):
         return _module(torch, hub.from_nnx(layer))
@@ -68,7 +70,8 @@ def _from_nnx(torch: Any, layer: Any, rank: int) -> Any:
 
 def _rank(model: Any) -> int:
     """Spatial axes of the first convolution inside, which a normalization has to be told."""
-    kernels = (node.kernel for _, node in nnx.iter_graph(model) if hasattr(node, "kernel"))
+    kinds = nnx.Conv | nnx.ConvTranspose
+    kernels = (node.kernel for _, node in nnx.iter_graph(model) if isinstance(node, kinds))
     return next((kernel.ndim - 2 for kernel in kernels), 2)
 
 
@@ -77,16 +80,11 @@ def _transposed_classes(torch: Any) -> tuple[Any, ...]:
 
 
 def _layer(module: Any) -> Layer:
-    weight = numpy_of(weight_of(module))
-    size = tuple(module.kernel_size)
     narrow = module.out_channels // module.groups
-    expect("weight", weight, (module.in_channels, narrow, *size))
-    bias = None if module.bias is None else numpy_of(module.bias)
-    if bias is not None:
-        expect("bias", bias, (module.out_channels,))
+    weight = parameter(module, "weight", (module.in_channels, narrow, *module.kernel_size))
     return Layer(
         weight.transpose(*range(2, weight.ndim), 1, 0),
-        bias,
+        parameter(module, "bias", (module.out_channels,)),
         tuple(module.stride),
         tuple(module.dilation),
         tuple((pad, pad) for pad in module.padding),
