@@ -120,8 +120,14 @@ RULES = (
     Rule(
         "dilated",
         _is_library_kernel,
-        "the form XLA hands to cuDNN; TPUs take it natively (not measured here)",
-        platforms=ACCELERATORS,
+        "the form XLA hands to the library, cuDNN or MIOpen (not measured here)",
+        platforms=("cuda", "rocm"),
+    ),
+    Rule(
+        "dilated",
+        _is_library_kernel,
+        "XLA's own convolution, which takes dilated operands as they are (not measured here)",
+        platforms=("tpu", "other"),
     ),
     Rule(
         "gemm",

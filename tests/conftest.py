@@ -52,7 +52,6 @@ SAMPLED = (
     "test_derivatives",
     "test_draw",
     "test_explain",
-    "test_kernels",
     "test_linen",
     "test_nnx",
     "test_roads",
@@ -66,6 +65,8 @@ SAMPLED = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the other half of the rows of large tables as slow."""
     for item in items:
+        if item.path.stem == "test_adjoint" and "pallas" in item.name:
+            item.add_marker(pytest.mark.slow)  # seconds each, and its values are under test
         ours = zlib.crc32(item.nodeid.encode()) % 2 == sys.version_info.minor % 2
         if item.path.stem in SAMPLED and "[" in item.name and not ours:
             item.add_marker(pytest.mark.slow)

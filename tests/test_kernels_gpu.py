@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import jax
+import numpy as np
 import pytest
 from jax.experimental.pallas import mosaic_gpu
 
+import jtconv
+from jtconv.methods.kernels.depthwise import gradient
 from jtconv.methods.kernels.hopper.plan import Plan
 from jtconv.methods.kernels.interpret import interpreted
 from tests.cases import Case, one_axis
@@ -28,14 +31,14 @@ TILED = {
     "dilation_is_stride": one_axis("", 9, 3, 2, 2, (1, 0), channels=16, features=16),
     "extended": one_axis("", 6, 2, 3, 1, (-2, -3), channels=16, features=16),
 }
-HALF = {"k3_s2": "float16", "dilation_is_stride": "float32", "grouped": "float32"}
+DTYPES = {"k3_s2": "float16", "dilation_is_stride": "float32", "grouped": "float32"}
 
 # Lines of 64 halves, or of 32 floats; columns of 16 cells, and one begun.
 DEEP = {
     "1d": one_axis("", 21, 3, 2, 1, (1, -1), channels=64, features=64, groups=64, batch=1),
     "2d": Case("", (3, 17), (3, 2), (2, 1), (1, 1), ((1, 0), (0, 1)), 64, 64, 64, 1),
     "k_is_2s": Case("", (5, 18), (4, 4), (2, 2), (1, 1), ((1, 1), (1, 0)), 128, 128, 128, 2),
-    "dilated": Case("", (4, 9), (2, 3), (3, 2), (2, 2), ((-2, 1), (1, 0)), 64, 64, 64, 1),
+    "dilated": Case("", (4, 9), (2, 3), (3, 2), (2, 2), ((-2, 1), (1, 0)), 64, 64, 64, 2),
 }
 
 
@@ -46,44 +49,60 @@ def rows(names, sides, default):
     return [pytest.param(*pair, id="-".join(pair), marks=marks[pair]) for pair in pairs]
 
 
-HOPPER = ("k_is_s_cut-dgrad", "k_is_s-fprop", "k_is_2s-fprop", "k3_s2-dgrad", "grouped-dgrad",
-          "grouped-fprop", "extended-dgrad", "audio-fprop")  # fmt: skip
+HOPPER = (
+    "k_is_s_cut-dgrad",
+    "k_is_s-fprop",
+    "k3_s2-dgrad",
+    "grouped-dgrad",
+    "grouped-fprop",
+    "audio-fprop",
+)
+DEPTHWISE = ("1d-fprop", "2d-dgrad", "dilated-fprop", "dilated-wgrad")
 
 
 @can_interpret_gpus
 @pytest.mark.parametrize(("name", "side"), rows(TILED, ("dgrad", "fprop"), HOPPER))
 def test_hopper(name, side, rng):
-    dtype = HALF.get(name, "bfloat16")
+    dtype = DTYPES.get(name, "bfloat16")
     operands, want = side_of(TILED[name], side, rng, dtype)
     with interpreted("cuda"):
-        got = compute(task_of(TILED[name], side, dtype), *operands)
+        got = compute(task_of(TILED[name], side, dtype, "cuda"), *operands)
     assert_close(got, want, dtype)
 
 
 @can_interpret_gpus
-@pytest.mark.parametrize(
-    ("name", "side"), rows(DEEP, ("dgrad", "fprop"), ("1d-fprop", "2d-dgrad", "dilated-fprop"))
-)
-def test_depthwise(name, side, rng):
+@pytest.mark.parametrize(("name", "side"), rows(DEEP, ("dgrad", "fprop", "wgrad"), DEPTHWISE))
+def test_depthwise(name, side, monkeypatch, rng):
+    monkeypatch.setattr(gradient, "BLOCKS", 4)  # so that one has several examples
     dtype = "bfloat16" if name == "2d" else "float32"
     operands, want = side_of(DEEP[name], side, rng, dtype)
     with interpreted("cuda"):
-        got = compute(task_of(DEEP[name], side, dtype), *operands)
+        got = compute(task_of(DEEP[name], side, dtype, "cuda"), *operands)
     assert_close(got, want, dtype)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("side", ["dgrad", "fprop"])
-@pytest.mark.parametrize("name", ["k_is_s", "k_is_2s", "volume", "grouped"])
-def test_hopper_lowers_for_cuda(name, side, dtype, rng):
+@can_interpret_gpus
+def test_a_simulated_gpu_is_no_place_for_a_call():
+    with interpreted("cuda"), pytest.raises(jtconv.Unsupported, match="pallas itself"):
+        jtconv.conv_transpose(np.ones((1, 4, 64)), np.ones((2, 64, 64)), method="pallas")
+
+
+LOWERED = "k_is_s-dgrad", "k_is_s-fprop", "k_is_2s-dgrad", "volume-fprop", "grouped-dgrad"
+
+
+@pytest.mark.parametrize(("name", "side"), rows(TILED, ("dgrad", "fprop"), LOWERED))
+def test_hopper_lowers_for_cuda(name, side, rng):
+    dtype = DTYPES.get(name, "bfloat16")
     operands, _ = side_of(TILED[name], side, rng, dtype)
     text = lowered(task_of(TILED[name], side, dtype, "cuda"), operands, "cuda")
     assert "mosaic_gpu" in text
     assert "wgmma" in text
 
 
-@pytest.mark.parametrize("side", ["dgrad", "fprop"])
-@pytest.mark.parametrize("name", ["1d", "k_is_2s"])
+@pytest.mark.parametrize(
+    ("name", "side"),
+    rows(DEEP, ("dgrad", "fprop", "wgrad"), ("1d-dgrad", "2d-fprop", "k_is_2s-wgrad")),
+)
 def test_depthwise_lowers_for_cuda(name, side, rng):
     operands, _ = side_of(DEEP[name], side, rng, "bfloat16")
     assert "mosaic_gpu" in lowered(task_of(DEEP[name], side, "bfloat16", "cuda"), operands, "cuda")

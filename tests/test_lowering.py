@@ -21,6 +21,7 @@ from jtconv import primitives
 from jtconv.choose import automatic
 from jtconv.geometry import Geometry
 from jtconv.methods import Side, Task
+from jtconv.rules import RULES
 
 on_a_gpu = pytest.mark.skipif(jax.default_backend() != "gpu", reason="no GPU is at hand")
 
@@ -89,6 +90,14 @@ def stablehlo(regime: Regime, side: Side, method: str) -> str:
 
 def convolutions(text: str) -> list[str]:
     return re.findall(r"stablehlo\.convolution.*", text)
+
+
+def test_rules_for_accelerators_claim_no_measurement():
+    """Nor a library that is not there."""
+    for rule in RULES:
+        if "cpu" not in rule.platforms:
+            assert rule.reason.endswith("(not measured here)")
+            assert ("cuDNN" in rule.reason) <= ({"cuda", "rocm"} >= set(rule.platforms))
 
 
 @pytest.mark.parametrize("name", REGIMES)

@@ -23,6 +23,12 @@ from jtconv.methods.task import Cost, Task
 
 def refuse(task: Task) -> str | None:
     """The kernel for this platform is asked, where there is one."""
+    simulated = simulation()
+    if simulated and simulated.platform == "cuda" and task.platform != "cuda":
+        return (
+            "kernels for GPUs are simulated by callbacks in a fixed order, which JAX takes in no "
+            "primitive of ours: ask jtconv.methods.pallas itself, with a task for cuda"
+        )
     kernel = _kernel(task)
     if kernel is None:
         return (

@@ -10,11 +10,12 @@ channel a group.
 
 columns   the work in integers
 kernel    the warpgroup
+gradient  the same for kernel gradients
 sides     what it refuses, and arrays as it reads them
 
 Never run on a GPU: it is lowered for CUDA, and interpreted on jax 0.11 and later.
 """
 
-from jtconv.methods.kernels.depthwise.sides import dgrad, fprop, refuse
+from jtconv.methods.kernels.depthwise.sides import dgrad, fprop, refuse, wgrad
 
-__all__ = ["dgrad", "fprop", "refuse"]
+__all__ = ["dgrad", "fprop", "refuse", "wgrad"]

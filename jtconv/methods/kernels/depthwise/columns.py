@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jtconv.geometry import Axis, Geometry
 from jtconv.methods.kernels.walk import Walk
-from jtconv.methods.task import Task
+from jtconv.methods.task import Side, Task
 
 LINE_BYTES = 128
 WIDTH, ROWS = 16, 2  # cells of a column, and rows of it at a time
@@ -24,10 +24,11 @@ class Columns:
 
     @classmethod
     def of(cls, batch: int, task: Task) -> Columns:
-        """The columns of one task."""
+        """The columns of one task; a kernel gradient goes down those of x, as fprop does."""
         axes = task.geometry.axes
         axes = axes if len(axes) == 2 else (Axis(1, 1, 1), *axes)
-        walk = Walk.of(Geometry(axes), task.side)
+        side: Side = "dgrad" if task.side == "dgrad" else "fprop"
+        walk = Walk.of(Geometry(axes), side)
         return cls(walk, batch, task.channels, LINE_BYTES // task.dtype.itemsize)
 
     @property
@@ -59,5 +60,6 @@ class Columns:
 
     @property
     def line_count(self) -> int:
-        """Lines of shared memory that one block takes."""
-        return sum(math.prod(shape[:-1]) for shape in (self.source, self.taps, self.result))
+        """Lines of shared memory that one block takes; sums of taps are twice as wide as halves."""
+        shapes = self.source, self.taps, self.taps, self.result
+        return sum(math.prod(shape[:-1]) for shape in shapes)

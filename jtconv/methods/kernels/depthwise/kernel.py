@@ -39,60 +39,58 @@ def launch(result: jax.ShapeDtypeStruct, columns: Columns) -> Any:
     )
 
 
-def _kernel(
-    source: Any,
-    w: Any,
-    result: Any,
-    *,
-    columns: Columns,
-    rows: Any,
-    taps: Any,
-    out: Any,
-    arrived: Any,
-    begun: Any,
-) -> None:
+def _kernel(source: Any, w: Any, result: Any, *, columns: Columns, **memory: Any) -> None:
     example, column, line = unravel(lax.axis_index("block"), columns.grid)
     first, lanes = column * WIDTH, pl.ds(line * columns.line, columns.line)
-    plgpu.copy_gmem_to_smem(w.at[:, :, lanes], taps, begun)
-    plgpu.barrier_wait(begun)
+    plgpu.copy_gmem_to_smem(w.at[:, :, lanes], memory["taps"], memory["begun"])
+    plgpu.barrier_wait(memory["begun"])
 
     def strip(number: Any, _: tuple[()]) -> tuple[()]:
-        top = number * columns.rows
-        _fetch(source, rows, arrived, columns, (example, top, first, lanes))
-        plgpu.wait_smem_to_gmem(0, wait_read_only=True)
-        for slot, phase in enumerate(_each(columns.walk.phases)):
-            for row in range(columns.rows):
-                out[slot, row] = _cells(rows, taps, columns, phase, row).astype(out.dtype)
-        plgpu.commit_smem()
-        for slot, (a, b) in enumerate(_each(columns.walk.phases)):
-            to = (example, pl.ds(top, columns.rows), a, pl.ds(first, WIDTH), b, lanes)
-            plgpu.copy_smem_to_gmem(out.at[slot], result.at[to])
+        at = example, number * columns.rows, first, lanes
+        halo(source, memory["rows"], memory["arrived"], columns, at)
+        plgpu.barrier_wait(memory["arrived"])
+        _strip(result, columns, at, memory["rows"], memory["taps"], memory["out"])
         return ()
 
     lax.fori_loop(0, -(-columns.walk.results[0] // columns.rows), strip, ())
     plgpu.wait_smem_to_gmem(0)
 
 
-def _each(sizes: tuple[int, ...]) -> Any:
+def _strip(
+    result: Any, columns: Columns, at: tuple[Any, ...], rows: Any, taps: Any, out: Any
+) -> None:
+    """Every phase of some rows, and on to where it belongs."""
+    example, top, first, lanes = at
+    plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+    for slot, phase in enumerate(each(columns.walk.phases)):
+        for row in range(columns.rows):
+            out[slot, row] = _cells(rows, taps, columns, phase, row).astype(out.dtype)
+    plgpu.commit_smem()
+    for slot, (a, b) in enumerate(each(columns.walk.phases)):
+        to = (example, pl.ds(top, columns.rows), a, pl.ds(first, WIDTH), b, lanes)
+        plgpu.copy_smem_to_gmem(out.at[slot], result.at[to])
+
+
+def each(sizes: tuple[int, ...]) -> Any:
+    """Every place in a box of these sizes."""
     return itertools.product(*map(range, sizes))
 
 
-def _fetch(source: Any, rows: Any, arrived: Any, columns: Columns, at: tuple[Any, ...]) -> None:
-    """The rows with their halo, every phase of them."""
+def halo(source: Any, rows: Any, arrived: Any, columns: Columns, at: tuple[Any, ...]) -> None:
+    """Fetch rows with their halo, every phase of them."""
     example, *corner, lanes = at
     laid = zip(corner, columns.walk.axes, fronts(columns.walk), rows.shape[1:3], strict=True)
     down, across = (pl.ds(start - axis.front + front, n) for start, axis, front, n in laid)
-    for slot, (a, b) in enumerate(_each(columns.walk.source_phases)):
+    for slot, (a, b) in enumerate(each(columns.walk.source_phases)):
         index = (example, down, a, across, b, lanes)
         plgpu.copy_gmem_to_smem(source.at[index], rows.at[slot], arrived)
-    plgpu.barrier_wait(arrived)
 
 
 def _cells(rows: Any, taps: Any, columns: Columns, phase: tuple[int, ...], row: int) -> Any:
     """One row of cells of one phase, summed in float32, the bias first."""
     walk = columns.walk
     sums = taps[columns.taps[0] - 1].astype(jnp.float32)
-    for number in _each(walk.counts(phase)):
+    for number in each(walk.counts(phase)):
         tap, (down, across) = walk.step(phase, number)
         slot = down.phase * walk.source_phases[1] + across.phase
         left = across.shift + walk.axes[1].front

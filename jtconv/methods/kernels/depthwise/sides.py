@@ -9,27 +9,29 @@ import jax.numpy as jnp
 
 from jtconv.methods import moves
 from jtconv.methods.kernels import phased
+from jtconv.methods.kernels.depthwise import gradient
 from jtconv.methods.kernels.depthwise.columns import LINE_BYTES, WIDTH, Columns
 from jtconv.methods.kernels.depthwise.kernel import launch
 from jtconv.methods.task import Task
 
 MOST_PRODUCTS = 128  # unrolled for one row
+MOST_SUMS = 16  # of a kernel gradient, in registers
 MEMORY_BYTES = 200 * 2**10  # of the 227 KiB of shared memory that a block may have
 
 
 def refuse(task: Task) -> str | None:
     """Why not."""
-    if task.side == "wgrad":
-        return "the depthwise kernel goes down one column, and a kernel gradient sums over all"
     if task.dtype.name not in ("float16", "bfloat16", "float32") or task.result_dtype != task.dtype:
         return f"it takes and gives floats of 16 or 32 bits, not {task.dtype}-{task.result_dtype}"
     if len(task.geometry) > 2:
         return "it is written for one or two axes"
-    line = LINE_BYTES // task.dtype.itemsize
+    line, taps = LINE_BYTES // task.dtype.itemsize, math.prod(task.geometry.kernel)
     if task.channels % line:
         return f"it goes by lines of {line} channels, and there are {task.channels}"
-    if math.prod(task.geometry.kernel) > MOST_PRODUCTS:
-        return f"it would unroll {math.prod(task.geometry.kernel)} products"
+    if taps > MOST_PRODUCTS:
+        return f"it would unroll {taps} products"
+    if task.side == "wgrad" and taps > MOST_SUMS:
+        return f"it keeps the sums of {MOST_SUMS} taps at most, not {taps}"
     needed = Columns.of(1, task).line_count * LINE_BYTES
     return f"it needs {needed >> 10} KiB of shared memory" if needed > MEMORY_BYTES else None
 
@@ -42,6 +44,16 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax
 def fprop(y: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:
     """y, w -> x."""
     return _run(y, w, task, bias)
+
+
+def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """x, y -> w."""
+    columns = Columns.of(x.shape[0], task)
+    if len(task.geometry) == 1:
+        x, y = x[:, None], y[:, None]
+    sums = gradient.launch(columns, x.dtype)(x, phased.split(y, columns.walk))
+    w = jnp.sum(sums, (0, 2)).reshape(*task.geometry.kernel, 1, task.channels)
+    return w.astype(task.result_dtype)
 
 
 def _run(source: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:

@@ -7,7 +7,8 @@ Sums are in float32, are rounded once, with the bias, and stored by TMA, each ph
 it owns: the result is written once and nothing else is.  dgrad and fprop are the same walk.
 
 plan     the work in integers: tiles, and what every step of one fetches
-kernel   the three warpgroups
+kernel   the three warpgroups: those of ``fetch`` and of ``multiply``
+memory   what they share
 sides    what it refuses, and arrays as it reads them
 
 Never run on a GPU: it is lowered for CUDA, and interpreted on jax 0.11 and later.
