@@ -190,6 +190,7 @@ def test_another_format_gets_the_nearest_mode_it_holds(mode, suffix, kept, tmp_p
     assert (f"cannot hold mode {mode}" in result.output) == (mode != kept)
     large = opened(tmp_path / f"b{suffix}")
     assert large.mode == kept
+    assert f"mode {kept}:" in result.output.splitlines()[-1]
     assert np.ptp(np.asarray(large.convert("RGB"), float)[..., 0]) > 20
 
 
@@ -231,6 +232,16 @@ def test_of_an_animation_the_first_frame_is_taken_and_that_is_said(tmp_path):
     result = jtconv("upsample", source, "-o", tmp_path / "b.png")
     assert "only the first of 2 frames" in result.output
     assert opened(tmp_path / "b.png").convert("RGB").getpixel((5, 5)) == (255, 0, 0)
+
+
+def test_a_clear_colour_that_a_palette_does_not_use_is_no_transparency(tmp_path):
+    """The first frame of an animation may have one, and still be a JPEG without a word of it."""
+    for number, said in ((1, "mode P is taken as RGB."), (0, "mode P is taken as RGBA.")):
+        image = Image.new("P", SIZE, number)
+        image.putpalette([0, 0, 0, 200, 30, 60])
+        source = saved(image, tmp_path / f"{number}.png", transparency=0)
+        assert opened(source).has_transparency_data
+        assert said in jtconv("upsample", source, "-o", tmp_path / f"{number}.jpg").output
 
 
 def test_the_result_lies_beside_the_picture_and_is_never_overwritten_unasked(tmp_path):
@@ -335,6 +346,9 @@ def test_wrong_options_end_with_code_2(words, tmp_path):
     result = jtconv("upsample", source, *words)
     assert result.exit_code == 2
     assert words[0] in re.sub(r"\x1b\[[0-9;]*m", "", result.output)
+    if words[0] == "--init":
+        assert "Value error" not in result.output
+        assert "bilinear, random" in result.output
 
 
 @pytest.mark.parametrize(
@@ -391,6 +405,19 @@ def test_the_demo_as_a_newcomer_runs_it(tmp_path):
     assert again.returncode == 1
     assert "--force" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_the_demo_may_run_again_where_it_ran_and_tells_what_auto_takes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    small = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    monkeypatch.setattr("jtconv.cli.demo.load_sample_image", lambda name: small)
+    monkeypatch.setattr("jtconv.cli.contest.ENOUGH_SECONDS", 0)
+    for _ in range(2):
+        said = plain(jtconv("demo"))
+    (method,) = re.findall(r"auto takes (\w+): .", said)
+    assert f"{method} (auto)" in said
+    assert (tmp_path / "jtconv-demo" / "after.png").exists()
 
 
 def plain(result):

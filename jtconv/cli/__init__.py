@@ -48,7 +48,8 @@ def root(
     """Transposed convolution for JAX, on real pictures.
 
     Pictures go through `jtconv.conv_transpose`, the same function that a program would call.
-    Nothing is fetched from a network, and no file is overwritten unless you say `--force`.
+    Nothing is fetched from a network, and no file that you name is overwritten unless you say
+    `--force`.
     """
 
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 import jtconv
+from jtconv.choose import Choice
 
 CROP = 24  # small enough for the matrix of a 12 x 12 kernel with 3 colours to fit in memory
 FEWEST_RUNS, MOST_RUNS, ENOUGH_SECONDS = 3, 15, 0.5
@@ -65,6 +66,12 @@ class Problem:
         )
         return self._measured("jax.lax", call, self.w[::-1, ::-1])
 
+    @cached_property
+    def choice(self) -> Choice:
+        """The method that "auto" takes, and why."""
+        plan = jtconv.explain(self.x, self.w, stride=self.stride, precision=HIGHEST)
+        return plan.sides[0].choice
+
     def by(self, method: str) -> Row:
         """This problem by one method of jtconv, which may refuse it."""
         call = partial(jtconv.conv_transpose, stride=self.stride, method=method, precision=HIGHEST)
@@ -82,10 +89,12 @@ class Problem:
 
     def smaller(self) -> Iterator[Problem]:
         """Parts of the problem for a method that finds the whole too large."""
-        yield Problem("one colour of it", self.x[..., :1], self.w[..., :1, :1], self.stride)
+        yield Problem(
+            f"one colour of {self.name}", self.x[..., :1], self.w[..., :1, :1], self.stride
+        )
         top, left = (self.x.shape[1] - CROP) // 2, (self.x.shape[2] - CROP) // 2
         crop = self.x[:, top : top + CROP, left : left + CROP]
-        yield Problem(f"a {CROP}x{CROP} crop of it", crop, self.w, self.stride)
+        yield Problem(f"{CROP} x {CROP} pixels of {self.name}", crop, self.w, self.stride)
 
 
 def contest(problem: Problem) -> Iterator[Row]:

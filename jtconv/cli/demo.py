@@ -19,21 +19,24 @@ from jtconv.cli.contest import Problem, Row, contest
 from jtconv.cli.kernels import coloured, lanczos
 
 KERNEL, STRIDE, SATURATION = 12, 2, 1.25
+FOLDER = Path("jtconv-demo")
 TOLERANCE = 1e-4  # of values between 0 and 1, in float32
 EPILOG = """
 **Examples**
 
-- `jtconv demo` — the pictures go to the folder `jtconv-demo`
+- `jtconv demo` — the pictures go to the folder `jtconv-demo`, each time anew
 
-- `jtconv demo --out pictures --force` — elsewhere, and over older ones
+- `jtconv demo --out pictures --force` — elsewhere, and over what is there
 """
 
 
 def run(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for the pictures; made if missing.")
-    ] = Path("jtconv-demo"),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite older pictures.")] = False,
+    ] = FOLDER,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite pictures in a folder that you named.")
+    ] = False,
 ) -> None:
     """Enlarge a photograph by every method and compare them.
 
@@ -46,8 +49,9 @@ def run(
 
     One table compares the methods with NumPy in float64 (the largest difference anywhere, of
     values between 0 and 1) and with `jax.lax.conv_transpose`, timed in the same run. A method
-    that refuses this problem is listed with its reason, and then shown on a part of the problem.
-    Should any result be wrong, the exit code is 1.
+    that refuses the photograph is listed with its reason, and then shown on a part of it: on one
+    of its three colours, or on a few of its pixels. The method that jtconv takes where none is
+    named is marked. Should any result be wrong, the exit code is 1.
     """
     with refusals_shown():
         paths = [out / "before.png", out / "after.png"]
@@ -55,8 +59,9 @@ def run(
         photograph = load_sample_image("china.jpg")
         kernel = coloured(lanczos(KERNEL, STRIDE), SATURATION)
         x = photograph[None].astype(np.float32) / 255
-        rows = _all_rows(Problem("photograph", x, kernel.astype(np.float32), STRIDE))
-        Console().print(_table(rows, x.shape))
+        problem = Problem("the photograph", x, kernel.astype(np.float32), STRIDE)
+        rows = _all_rows(problem)
+        Console().print(_table(rows, problem))
         after = next(row.output for row in rows[1:] if row.output is not None)
         for path, pixels in zip(paths, (photograph, _pixels(after[0])), strict=True):
             write(path, _png(pixels))
@@ -65,7 +70,7 @@ def run(
 
 
 def _ready(out: Path, paths: list[Path], force: bool) -> None:
-    keep_existing(paths, force)
+    keep_existing([] if out == FOLDER else paths, force)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -88,18 +93,21 @@ def _all_rows(problem: Problem) -> list[Row]:
     return rows
 
 
-def _table(rows: list[Row], shape: tuple[int, ...]) -> Table:
-    _, height, width, channels = shape
+def _table(rows: list[Row], problem: Problem) -> Table:
+    _, height, width, channels = problem.x.shape
+    auto = problem.choice
     table = Table(
         title=f"{width} x {height} x {channels}, kernel {KERNEL} x {KERNEL}, stride {STRIDE}",
-        caption="difference: from NumPy in float64; ms: median after warm-up",
+        caption="difference: from NumPy in float64; ms: median after warm-up\n"
+        f"auto takes {auto.method}: {auto.reason}",
     )
     table.add_column("method", no_wrap=True)
     table.add_column("on, or why not")
     for name in ("max difference", "ms", "speed\n(lax = 1)"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(row.method, *_cells(row))
+        mark = " (auto)" if row.method == auto.method else ""
+        table.add_row(f"{row.method}{mark}", *_cells(row))
     return table
 
 

@@ -47,8 +47,8 @@ def writable_format(path: Path) -> str | None:
     return name if name in HOLDS and name in Image.SAVE else None
 
 
-def encode(picture: Picture, path: Path) -> tuple[bytes, tuple[str, ...]]:
-    """The bytes of a file so named, and what could not be kept."""
+def encode(picture: Picture, path: Path) -> tuple[bytes, str, tuple[str, ...]]:
+    """The bytes of a file so named, the mode they are in, and what could not be kept."""
     format_name = writable_format(path)
     if format_name is None:
         raise Refusal(f"{path.name} has no ending of a picture format; try .png, .jpg or .tif.")
@@ -60,7 +60,7 @@ def encode(picture: Picture, path: Path) -> tuple[bytes, tuple[str, ...]]:
         data = _encoded(_converted(_put_together(picture), mode), format_name, picture)
     except (OSError, ValueError) as error:  # too large for the format, for one
         raise Refusal(f"{path.name} cannot be written: {error}.") from None
-    return data, tuple(_losses(picture.mode, mode, format_name))
+    return data, mode, tuple(_losses(picture.mode, mode, format_name))
 
 
 def _losses(mode: str, written: str, format_name: str) -> Iterator[str]:

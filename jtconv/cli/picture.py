@@ -88,7 +88,10 @@ def _blendable(image: Image.Image) -> Image.Image:
     if image.has_transparency_data and image.mode in ("1", "L"):
         return image.convert("LA")
     if image.has_transparency_data and image.mode != "LA":
-        return image.convert("RGBA")
+        whole = image.convert("RGBA")
+        # Animations mark a colour as clear for their later frames; this one may not use it.
+        unused = image.mode == "P" and whole.getextrema()[3] == (255, 255)
+        return whole.convert("RGB") if unused else whole
     return image if image.mode in BLENDABLE else image.convert("RGB")
 
 

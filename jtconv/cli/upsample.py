@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,11 +26,13 @@ untrained layer whose kernel is no multiple of its stride
 """
 
 
-class Init(StrEnum):
-    """What the kernel holds."""
+INITS = ("bilinear", "random")
 
-    bilinear = "bilinear"
-    random = "random"
+
+def _known(init: str) -> str:
+    if init not in INITS:
+        raise typer.BadParameter(f"{init!r} is not one of {', '.join(INITS)}.")
+    return init
 
 
 def run(
@@ -55,8 +56,14 @@ def run(
         int, typer.Option("--stride", "-s", min=1, max=32, help="How many times larger.")
     ] = 2,
     init: Annotated[
-        Init, typer.Option("--init", help="bilinear: interpolation. random: a layer untrained.")
-    ] = Init.bilinear,
+        str,
+        typer.Option(
+            "--init",
+            metavar=f"[{'|'.join(INITS)}]",
+            callback=_known,
+            help="bilinear: interpolation. random: a layer untrained.",
+        ),
+    ] = INITS[0],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random kernel.")] = 0,
     limit: Annotated[
         float, typer.Option("--limit", min=0, help="Largest result, in millions of pixels.")
@@ -81,13 +88,13 @@ def run(
         _check_name(path)
         keep_existing([path], force)
         small = read(image, limit * 1e6 / stride**2)
-        large = _enlarged(small, size, stride, seed if init is Init.random else None)
-        data, notes = encode(large, path)
+        large = _enlarged(small, size, stride, seed if init == "random" else None)
+        data, mode, notes = encode(large, path)
         write(path, data)
         for note in (*small.notes, *notes):
             say(f"Note: {note}.")
         (height, width, _), (tall, wide, _) = small.planes.shape, large.planes.shape
-        say(f"{width} x {height} to {wide} x {tall}, mode {large.mode}: {path}")
+        say(f"{width} x {height} to {wide} x {tall}, mode {mode}: {path}")
 
 
 def _kernel_size(kernel: int | None, stride: int) -> int:
