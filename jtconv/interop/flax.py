@@ -6,7 +6,7 @@ These make new layers. To compute a whole model of Flax's layers by ours, in pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -19,7 +19,7 @@ import jtconv.nnx
 from jtconv import layers
 from jtconv.interop import layer as hub
 from jtconv.interop.parameters import expect, held, on_jax
-from jtconv.padding import to_lax
+from jtconv.padding import Crops, to_lax
 
 # Arguments that all these layers have, and those that only ours have.
 _WORDS = (
@@ -34,7 +34,6 @@ _WORDS = (
     "preferred_element_type",
 )
 _OURS = ("feature_group_count", "output_padding", "method")
-_FLAX_NAMES = ("SAME", "VALID", "CIRCULAR")
 
 
 def to_nnx(
@@ -83,10 +82,10 @@ def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
     if known.groups > 1:
         raise ValueError(f"layer has feature_group_count={known.groups}, Flax has no groups: 1.")
     words = {name: value for name, value in _words(layer).items() if name not in _OURS}
-    unnamed = isinstance(known.padding, str) and known.padding not in _FLAX_NAMES
-    if unnamed or any(known.output_padding):
-        columns = zip(known.crops, known.spans, strict=True)
-        words["padding"] = tuple(to_lax(pair, span) for pair, span in columns)
+    if known.padding in hub.FLAX_NAMES and not any(known.output_padding):
+        words["padding"] = known.padding
+    elif isinstance(known.padding, str) or any(known.output_padding):
+        words["padding"] = _numbers(known.crops, known.spans)
     return _nnx(nnx.ConvTranspose, layer, _params(layer), words)
 
 
@@ -100,7 +99,19 @@ def to_linen(layer: nnx.ConvTranspose) -> tuple[jtconv.linen.ConvTranspose, dict
 
 def _words(layer: Any) -> dict[str, Any]:
     """The arguments that a layer was made with and that other APIs share."""
-    return {name: getattr(layer, name) for name in (*_WORDS, *_OURS) if hasattr(layer, name)}
+    words = {name: getattr(layer, name) for name in (*_WORDS, *_OURS) if hasattr(layer, name)}
+    crops = hub.odd_name(layer)
+    if crops is not None:
+        size = layers.sizes(layer.kernel_size)
+        dilation = layers.per_axis("kernel_dilation", layer.kernel_dilation, len(size))
+        spans = (d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True))
+        words["padding"] = _numbers(crops, spans)
+    return words
+
+
+def _numbers(crops: Iterable[Crops], spans: Iterable[int]) -> tuple[Crops, ...]:
+    """Crops as Flax's cells around the dilated input."""
+    return tuple(to_lax(pair, span) for pair, span in zip(crops, spans, strict=True))
 
 
 def _params(layer: nnx.ConvTranspose) -> dict[str, jax.Array]:

@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+import jtconv.linen
+import jtconv.nnx
 from jtconv import layers, padding
+from jtconv.interop import lax
 from jtconv.interop.framework import is_one_of
 from jtconv.interop.parameters import expect, on_jax, turned
 from jtconv.nnx import ConvTranspose
 from jtconv.padding import Crops
 
 PerAxis = tuple[int, ...]
+FLAX_NAMES = ("SAME", "VALID", "CIRCULAR")
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,24 @@ def from_nnx(layer: nnx.ConvTranspose) -> Layer:
         bias,
         words["stride"],
         words["dilation"],
-        words["padding"],
+        odd_name(layer) or words["padding"],
         words["output_padding"],
         words["groups"],
         _as_kept(mask, *kept),
         layer.transpose_kernel,
     )
+
+
+def odd_name(layer: Any) -> tuple[Crops, ...] | None:
+    """What lax crops for a name that Flax hands on to it: not by the meaning that ours has."""
+    ours = jtconv.nnx.ConvTranspose, jtconv.linen.ConvTranspose
+    named = isinstance(layer.padding, str)
+    if isinstance(layer, ours) or not named or layer.padding in FLAX_NAMES:
+        return None
+    size = layers.sizes(layer.kernel_size)
+    columns = {"strides": layer.strides, "kernel_dilation": layer.kernel_dilation}
+    strides, dilation = (layers.per_axis(*column, len(size)) for column in columns.items())
+    return lax.crops(size, strides, layer.padding, dilation)
 
 
 def _as_kept(kernel: Any, groups: int, transpose_kernel: bool) -> Any:

@@ -11,9 +11,10 @@ import pytest
 from flax import linen, nnx
 
 import jtconv
+from jtconv import layers
 from jtconv.interop import flax as words
 from tests.compare import assert_close
-from tests.interop.compiled import compiled
+from tests.interop.compiled import compiled, parameters
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -33,54 +34,80 @@ def assert_same_parameters(got, want) -> None:
             np.testing.assert_array_equal(mine[...], theirs[...])
 
 
+def by_linen(layer, rng, channels: int):
+    """Variables for a layer."""
+    shape = layers.kernel_shape(
+        layer.kernel_size, channels, layer.features, 1, layer.transpose_kernel
+    )
+    shapes = {"kernel": shape, **({"bias": (layer.features,)} if layer.use_bias else {})}
+    draw = parameters(rng)["kernel_init"]
+    return {"params": {n: draw(None, of, layer.param_dtype) for n, of in shapes.items()}}
+
+
+@pytest.mark.usefixtures("in_numpy")
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_nnx_there_and_back(name, rng):
-    rest = {"bias_init": nnx.initializers.normal(), "rngs": nnx.Rngs(3)}
-    theirs = nnx.ConvTranspose(3, 2, (4, 3), (2, 3), **ARGUMENTS[name], **rest)
+    theirs = nnx.ConvTranspose(3, 2, (4, 3), (2, 3), **ARGUMENTS[name], **parameters(rng))
     x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
     ours = words.to_nnx(theirs)
     assert type(ours) is jtconv.nnx.ConvTranspose
-    assert_close(compiled(ours, x), compiled(theirs, x), slack=2)
+    assert_close(ours(x), compiled(theirs, x), slack=2)
     back = words.from_nnx(ours)
     assert type(back) is nnx.ConvTranspose
     assert_same_parameters(back, theirs)
     assert back.padding == theirs.padding
 
 
+@pytest.mark.usefixtures("in_numpy")
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_linen_there_and_back(name, rng):
-    rest = {"bias_init": nnx.initializers.normal()}
-    theirs = linen.ConvTranspose(2, (4, 3), (2, 3), **ARGUMENTS[name], **rest)
+    theirs = linen.ConvTranspose(2, (4, 3), (2, 3), **ARGUMENTS[name])
     x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
-    variables = compiled(theirs.init, jax.random.key(5), x)
+    variables = by_linen(theirs, rng, channels=3)
     want = compiled(theirs.apply, variables, x)
     ours = words.to_nnx(theirs, variables["params"])
-    assert_close(compiled(ours, x), want, slack=2)
+    assert_close(ours(x), want, slack=2)
     module, again = words.to_linen(ours)
     assert type(module) is jtconv.linen.ConvTranspose
     jax.tree.map(np.testing.assert_array_equal, again, variables)
-    assert_close(compiled(module.apply, again, x), want, slack=2)
+    assert_close(module.apply(again, x), want, slack=2)
 
 
+@pytest.mark.usefixtures("in_numpy")
+@pytest.mark.parametrize("padding", ["same", "valid", "SAME_LOWER"])
+def test_names_that_flax_hands_to_a_plain_convolution(padding, rng):
+    """As lax does with a name it does not know, where it knows what to do at all: at stride 1."""
+    theirs = nnx.ConvTranspose(3, 2, (4,), padding=padding, **parameters(rng))
+    x = rng.normal(size=(2, 5, 3)).astype("float32")
+    assert_close(words.to_nnx(theirs)(x), compiled(theirs, x))
+    theirs.strides = (2,)
+    with pytest.raises(ValueError, match=f"padding must be 'SAME', 'VALID' .* got '{padding}'"):
+        words.to_nnx(theirs)
+
+
+@pytest.mark.usefixtures("in_numpy")
 @pytest.mark.parametrize(
-    "arguments", [{"padding": "SAME_LOWER"}, {"padding": "VALID", "output_padding": 1}]
+    "arguments",
+    [{"padding": "SAME_LOWER"}, {"padding": "VALID", "output_padding": 1}, {"padding": "same"}],
 )
 def test_what_flax_has_no_name_for_goes_as_numbers(arguments, rng):
-    ours = jtconv.nnx.ConvTranspose(3, 2, (3, 5), (2, 3), **arguments, rngs=nnx.Rngs(1))
+    ours = jtconv.nnx.ConvTranspose(3, 2, (3, 5), (2, 3), **arguments, **parameters(rng))
     x = rng.normal(size=(1, 4, 3, 3)).astype("float32")
-    assert_close(compiled(words.from_nnx(ours), x), compiled(ours, x))
+    assert_close(compiled(words.from_nnx(ours), x), np.asarray(ours(x)))
 
 
-def test_what_flax_has_not():
-    layer = jtconv.nnx.ConvTranspose(2, 2, (3,), feature_group_count=2, rngs=nnx.Rngs(0))
+@pytest.mark.usefixtures("in_numpy")
+def test_what_flax_has_not(rng):
+    layer = jtconv.nnx.ConvTranspose(2, 2, (3,), feature_group_count=2, **parameters(rng))
     with pytest.raises(ValueError, match="feature_group_count=2, Flax has no groups"):
         words.from_nnx(layer)
     module, variables = words.to_linen(layer)
     assert module.feature_group_count == 2
-    assert_close(module.apply(variables, jnp.ones((1, 4, 2))), layer(jnp.ones((1, 4, 2))))
+    x = rng.normal(size=(1, 4, 2))
+    assert_close(module.apply(variables, x), layer(x))
 
 
-def test_a_mismatch_says_which_parameter():
+def test_a_mismatch_says_which_parameter(rng):
     layer = linen.ConvTranspose(2, (3,))
     with pytest.raises(ValueError, match=r"kernel must have shape \(3, 4, 2\), got \(3, 4, 5\)"):
         words.to_nnx(layer, {"kernel": jnp.ones((3, 4, 5)), "bias": jnp.ones(2)})
@@ -96,7 +123,7 @@ def test_a_mismatch_says_which_parameter():
         words.to_nnx(layer, {"params": {"kernel": jnp.ones((3, 4, 2))}})
     with pytest.raises(ValueError, match=r"kernel must have shape \(3, C_in, 2\), got \(3,\)"):
         words.to_nnx(layer, {"kernel": jnp.ones(3), "bias": jnp.ones(2)})
-    held = nnx.ConvTranspose(4, 2, (3,), rngs=nnx.Rngs(0))
+    held = nnx.ConvTranspose(4, 2, (3,), **parameters(rng))
     with pytest.raises(TypeError, match="params must be None beside an nnx layer"):
         words.to_nnx(held, {"kernel": jnp.ones((3, 4, 2)), "bias": jnp.ones(2)})
     with pytest.raises(TypeError, match=r"layer must be a jtconv\.nnx\.ConvTranspose.* got Conv"):
@@ -107,7 +134,9 @@ def test_partitioned_parameters(rng):
     """Linen keeps those in boxes, with the names of their axes."""
     kernel_init = linen.with_partitioning(nnx.initializers.normal(), (None, None, "model"))
     layer = linen.ConvTranspose(2, (3,), kernel_init=kernel_init)
-    variables = layer.init(jax.random.key(0), jnp.ones((1, 4, 3)))
+    variables = jax.eval_shape(layer.init, jax.random.key(0), jnp.ones((1, 4, 3)))
+    draw = parameters(rng)["kernel_init"]
+    variables = jax.tree.map(lambda like: draw(None, like.shape, like.dtype), variables)
     kernel = words.to_nnx(layer, variables["params"]).kernel[...]
     np.testing.assert_array_equal(kernel, variables["params"]["kernel"].value)
 
@@ -118,7 +147,7 @@ def test_doubles_are_not_rounded_in_silence():
         words.to_nnx(linen.ConvTranspose(2, (3,)), params)
 
 
-def test_four_axes_are_more_than_flax_has():
-    layer = jtconv.nnx.ConvTranspose(2, 2, (1,) * 4, rngs=nnx.Rngs(0))
+def test_four_axes_are_more_than_flax_has(rng):
+    layer = jtconv.nnx.ConvTranspose(2, 2, (1,) * 4, **parameters(rng))
     with pytest.raises(ValueError, match="4 spatial axes, Flax's have 1 to 3"):
         words.from_nnx(layer)

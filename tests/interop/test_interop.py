@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from flax import nnx
 
 import jtconv
 from jtconv.interop import equinox, keras, migration, onnx, torch
+from tests.interop.compiled import parameters
 
 README = Path(__file__).parents[2] / "README.md"
 FRAMEWORKS = ("torch", "keras", "onnx", "haiku", "equinox", "tensorflow")
@@ -24,10 +24,10 @@ def test_no_framework_is_imported_unasked():
 
 
 @pytest.mark.parametrize("room", [torch, keras, onnx, equinox], ids=lambda room: room.__name__)
-def test_a_missing_framework_says_what_to_install(room, monkeypatch):
+def test_a_missing_framework_says_what_to_install(room, monkeypatch, rng):
     name = room.__name__.split(".")[-1]
     monkeypatch.setitem(sys.modules, name, None)
-    layer = jtconv.nnx.ConvTranspose(2, 2, 3, rngs=nnx.Rngs(0))
+    layer = jtconv.nnx.ConvTranspose(2, 2, 3, **parameters(rng))
     with pytest.raises(ImportError, match=f"this needs {name}: python -m pip install {name}"):
         room.from_nnx(layer)
 

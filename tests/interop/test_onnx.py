@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 import jtconv
 from jtconv.interop import onnx as words
 from tests.compare import assert_close
 from tests.interop.chance import Chance, rows, table
-from tests.interop.compiled import compiled, moved
+from tests.interop.compiled import compiled, moved, parameters
 
 pytestmark = pytest.mark.peer("onnx")
 
@@ -78,6 +78,7 @@ def collected():
     return [case for case in node._NodeTestCases if case.name.startswith("test_convtranspose")]
 
 
+@pytest.mark.usefixtures("in_numpy")
 @pytest.mark.parametrize("name", own_cases())
 def test_onnxs_own_cases(name):
     """By the function, and by the layer the node becomes."""
@@ -89,7 +90,7 @@ def test_onnxs_own_cases(name):
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     if "auto_pad" in attributes:
         attributes["auto_pad"] = attributes["auto_pad"].decode()
-    assert_close(compiled(words.conv_transpose, *inputs, **attributes), want)
+    assert_close(words.conv_transpose(*inputs, **attributes), want)
     x, *rest = inputs
     weights = dict(zip(node.input[1:], rest, strict=True))
     layer = words.to_nnx(node, weights, x.shape[2:])
@@ -171,19 +172,18 @@ def test_onnxruntime_takes_most_of_the_sweep(rng):
 
 
 @pytest.mark.peer("onnxruntime")
+@pytest.mark.usefixtures("in_numpy")
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_layer_as_a_node_and_back(groups, bias, rng):
     layer = jtconv.nnx.ConvTranspose(
         4, 6, (3, 2), (2, 3), padding=[(1, 0), (0, 1)], kernel_dilation=(2, 1), use_bias=bias,
-        feature_group_count=groups, output_padding=(1, 2), rngs=nnx.Rngs(1),
-        bias_init=nnx.initializers.normal(),
+        feature_group_count=groups, output_padding=(1, 2), **parameters(rng),
     )  # fmt: skip
     x = rng.normal(size=(2, 4, 3, 5)).astype("float32")
     node, initializers = words.from_nnx(layer, "up")
     (want,) = by_onnxruntime(model_of(node, x, initializers), **{"up.X": x})
-    got = moved(layer, x)
-    assert_close(got, want)
+    assert_close(moved(layer, x), want)
     again, same = words.from_nnx(words.to_nnx(node, initializers), "up")
     assert again == node
     assert same == initializers
@@ -237,8 +237,8 @@ def test_weights_may_be_arrays_of_jax(rng):
 
 
 @pytest.mark.parametrize("padding", [[(3, 1)], "CIRCULAR"])
-def test_what_onnx_has_no_words_for(padding):
-    layer = jtconv.nnx.ConvTranspose(2, 2, (3,), (2,), padding=padding, rngs=nnx.Rngs(0))
+def test_what_onnx_has_no_words_for(padding, rng):
+    layer = jtconv.nnx.ConvTranspose(2, 2, (3,), (2,), padding=padding, **parameters(rng))
     with pytest.raises(ValueError, match=r"padding.*(no words in ONNX|cannot be said as crops)"):
         words.from_nnx(layer)
 
@@ -264,6 +264,7 @@ def test_errors_in_the_words_of_onnx(attributes, message):
         words.conv_transpose(jnp.ones((1, 3, 5)), jnp.ones((3, 2, 3)), **attributes)
 
 
+@pytest.mark.usefixtures("in_numpy")
 def test_layers_of_a_model_with_an_output_shape(rng):
     """Sizes come from shape inference; weights from a Constant node behind an Identity."""
     import onnx
@@ -286,6 +287,7 @@ def test_layers_of_a_model_with_an_output_shape(rng):
         words.layers(model)
 
 
+@pytest.mark.usefixtures("in_numpy")
 def test_layers_inside_a_branch(rng):
     """A subgraph sees the weights around it; a bias may be a Constant of floats."""
     import onnx
@@ -339,5 +341,4 @@ def test_layers_of_a_trained_model_on_a_photograph():
     answers = by_onnxruntime(model, **{model.graph.input[0].name: x})[-len(names) :]
     for (_, layer), seen, want in zip(found, answers[::2], answers[1::2], strict=True):
         assert np.std(seen) > 0
-        got = moved(layer, seen)
-        assert_close(got, want)
+        assert_close(moved(partial(compiled, layer), seen), want)
