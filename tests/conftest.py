@@ -49,9 +49,12 @@ def pytest_configure(config: pytest.Config) -> None:
 # version all of them together; `-m ""` runs every row.
 SAMPLED = (
     "test_adjoint",
+    "test_bias",
     "test_derivatives",
     "test_draw",
     "test_explain",
+    "test_kernels",
+    "test_kernels_transformed",
     "test_linen",
     "test_nnx",
     "test_roads",

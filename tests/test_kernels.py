@@ -6,6 +6,8 @@ and chunks, and lowering for the platform; GPUs have a file of their own.
 
 from __future__ import annotations
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -31,7 +33,7 @@ BLOCKED = (
     Case("k3_s2", (7, 6), (3, 3), (2, 2), (1, 1), ((1, 0), (1, 0))),
     Case("volume", (5, 2, 3), (3, 2, 2), (2, 2, 1), (1, 1, 1), ((1, 0), (0, 0), (0, -1))),
 )
-DEFAULT = [("dilated", side) for side in SIDES] + [("k3_s2", "dgrad"), ("volume", "fprop")]
+DEFAULT = [("dilated", side) for side in SIDES]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_the_primitive_lowers_to_the_kernel(platform):
     for side in ("dgrad", "fprop"):
         assert f"jtconv_{side}_pallas" in text
     assert text.count("mosaic_gpu_v2" if platform == "cuda" else "@tpu_custom_call") >= 2
-    assert "stablehlo.add" not in text  # the bias is in the kernel
+    assert not re.search(r"stablehlo\.add .*f(16|32)>", text), "the bias is in the kernel"
 
 
 HALF = TILED["k_is_s"], "dgrad", "bfloat16"

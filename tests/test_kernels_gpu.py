@@ -38,7 +38,7 @@ DEEP = {
     "1d": one_axis("", 21, 3, 2, 1, (1, -1), channels=64, features=64, groups=64, batch=1),
     "2d": Case("", (3, 17), (3, 2), (2, 1), (1, 1), ((1, 0), (0, 1)), 64, 64, 64, 1),
     "k_is_2s": Case("", (5, 18), (4, 4), (2, 2), (1, 1), ((1, 1), (1, 0)), 128, 128, 128, 2),
-    "dilated": Case("", (4, 9), (2, 3), (3, 2), (2, 2), ((-2, 1), (1, 0)), 64, 64, 64, 2),
+    "dilated": Case("", (3, 5), (2, 3), (3, 2), (2, 2), ((-2, 1), (1, 0)), 64, 64, 64, 2),
 }
 
 
@@ -49,15 +49,8 @@ def rows(names, sides, default):
     return [pytest.param(*pair, id="-".join(pair), marks=marks[pair]) for pair in pairs]
 
 
-HOPPER = (
-    "k_is_s_cut-dgrad",
-    "k_is_s-fprop",
-    "k3_s2-dgrad",
-    "grouped-dgrad",
-    "grouped-fprop",
-    "audio-fprop",
-)
-DEPTHWISE = ("1d-fprop", "2d-dgrad", "dilated-fprop", "dilated-wgrad")
+HOPPER = ("k_is_s_cut-dgrad", "k_is_s-fprop", "k3_s2-dgrad", "grouped-fprop")
+DEPTHWISE = ("2d-dgrad", "dilated-fprop", "dilated-wgrad")
 
 
 @can_interpret_gpus
@@ -87,7 +80,7 @@ def test_a_simulated_gpu_is_no_place_for_a_call():
         jtconv.conv_transpose(np.ones((1, 4, 64)), np.ones((2, 64, 64)), method="pallas")
 
 
-LOWERED = "k_is_s-dgrad", "k_is_s-fprop", "k_is_2s-dgrad", "volume-fprop", "grouped-dgrad"
+LOWERED = "k_is_s-fprop", "k_is_2s-dgrad", "volume-fprop", "grouped-dgrad"
 
 
 @pytest.mark.parametrize(("name", "side"), rows(TILED, ("dgrad", "fprop"), LOWERED))
@@ -101,7 +94,7 @@ def test_hopper_lowers_for_cuda(name, side, rng):
 
 @pytest.mark.parametrize(
     ("name", "side"),
-    rows(DEEP, ("dgrad", "fprop", "wgrad"), ("1d-dgrad", "2d-fprop", "k_is_2s-wgrad")),
+    rows(DEEP, ("dgrad", "fprop", "wgrad"), ("1d-dgrad", "2d-fprop", "2d-wgrad")),
 )
 def test_depthwise_lowers_for_cuda(name, side, rng):
     operands, _ = side_of(DEEP[name], side, rng, "bfloat16")

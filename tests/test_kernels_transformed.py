@@ -68,7 +68,13 @@ TRANSFORMS = {
 }
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
+SLOW = "gradient", "vmap over the bias", "vmap of a gradient", "linearize"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in TRANSFORMS],
+)
 def test_transformed(name, rng):
     x, w, _ = CASE.operands(rng)
     operands = jnp.asarray(x), jnp.asarray(w), jnp.asarray(rng.normal(size=CASE.features))
