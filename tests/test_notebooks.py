@@ -74,7 +74,7 @@ def test_every_cell_runs_and_shows_what_it_showed(path):
         assert kinds == {kind for output in kept.outputs for kind in output.get("data", {})}
         assert not [output for output in new.outputs if output.get("name") == "stderr"], words(new)
         if "varies" not in tags(new):
-            assert words(new) == words(kept), f"run {test_every_cell_runs_and_shows_what_it_showed}"
+            assert words(new) == words(kept), "python -m tests.test_notebooks keeps what is shown"
 
 
 @each_notebook
@@ -101,7 +101,6 @@ def test_every_row_of_the_founding_documents_is_shown_or_tested():
     tagged = itertools.chain(*(tags(cell) for path in PATHS for cell in code(read(path))))
     tested = [name.split("_")[1].upper() for name in vars(test_seeds) if name.startswith("test_")]
     assert set(SEEDS) <= {*tagged, *tested}
-    assert {"A5", "C5", "C6", "D5", "E4"} <= {*tagged} | {*tested}
 
 
 if __name__ == "__main__":
