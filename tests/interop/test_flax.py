@@ -22,6 +22,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "numbers": {"padding": [(1, 2), (0, 3)], "kernel_dilation": (2, 1)},
     "circular": {"padding": "CIRCULAR", "transpose_kernel": True},
     "half": {"param_dtype": jnp.bfloat16, "dtype": jnp.float32},
+    "masked": {"mask": np.arange(72).reshape(4, 3, 3, 2) % 3 > 0},
 }
 
 
@@ -71,6 +72,19 @@ def test_linen_there_and_back(name, rng):
     assert type(module) is jtconv.linen.ConvTranspose
     jax.tree.map(np.testing.assert_array_equal, again, variables)
     assert_close(module.apply(again, x), want, slack=2)
+
+
+def test_every_word_is_kept(rng):
+    given = {
+        "strides": (2,), "padding": "VALID", "kernel_dilation": (2,), "use_bias": False,
+        "dtype": jnp.bfloat16, "param_dtype": jnp.float32, "precision": "highest",
+        "transpose_kernel": True, "preferred_element_type": jnp.float32,
+        "feature_group_count": 2, "output_padding": 1, "method": "gemm",
+    }  # fmt: skip
+    layer = jtconv.nnx.ConvTranspose(4, 2, (3,), **given, **parameters(rng))
+    module, variables = words.to_linen(layer)
+    for again in (words.to_nnx(layer), module, words.to_nnx(module, variables["params"])):
+        assert {name: getattr(again, name) for name in given} == given
 
 
 @pytest.mark.usefixtures("in_numpy")
