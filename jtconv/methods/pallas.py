@@ -4,8 +4,9 @@
     CUDA    on Hopper, matrix products that stay in registers: ``kernels.hopper``;
             for depthwise layers a pass over memory: ``kernels.depthwise``
 
-Their work is done in one pass over the result, so a bias is added in it: nothing could be fused
-with a kernel afterwards.
+The result is written in one pass, and a bias is added in it, since XLA fuses nothing with a kernel.
+Added afterwards y would be read and written once more: 3.5 times its size moved instead of 1.5 for
+k = s = 2 and C_in = 2 C_out.
 
 None has been run on the device it is written for, so none is chosen automatically: they are
 tested in interpret mode and lowered, and wait for somebody to measure them.

@@ -47,6 +47,7 @@ def _step(number: Any, done: Any, *, sums: Any, plan: Plan, memory: Memory) -> A
 
 
 def _under_each_row(bias: Any, shape: tuple[int, int]) -> Any:
+    # jax 0.10 wants an index apart from the reference, later versions none.
     index = () if jax.__version_info__ >= (0, 11) else (...,)
     row = plgpu.load(bias, *index, layout=plgpu.Layout.WGMMA.reduce(0), optimized=False)
     return lax.broadcast_in_dim(row, shape, [1])
