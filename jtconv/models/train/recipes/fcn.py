@@ -9,7 +9,7 @@ from jtconv.models.train.projections import Transparent
 from jtconv.models.train.recipe import Recipe
 from jtconv.models.train.scenes import CLASSES
 
-STEPS = 2000
+STEPS = 6000
 
 
 def begin(rngs: nnx.Rngs) -> Transparent:
