@@ -97,6 +97,7 @@ def test_lax(case):
     assert saying.call is not None
     if "turned round" in saying.kernel:
         w = np.flip(w, tuple(range(case.rank)))
+    assert saying.kernel.startswith(str(w.shape))
     y = eval(saying.call, {"jax": jax, "x": x, "w": w})
     assert_close(np.asarray(y) + (0 if bias is None else bias), case.value)
 
@@ -112,6 +113,7 @@ def test_flax(case):
         # flax turns the kernel of a transposed layer round itself
         w = theirs(case, "*OI")
     assert layer.kernel.get_value().shape == w.shape
+    assert saying.kernel.startswith(str(w.shape))
     layer.kernel.set_value(jax.numpy.asarray(w))
     assert (layer.bias is not None and layer.bias.get_value() is not None) == case.bias
     if bias is not None:
@@ -158,6 +160,7 @@ def test_keras(case, monkeypatch):
     layer = eval(saying.call, {"keras": keras})
     layer.build(x.shape)
     kernel = theirs(case, "*OI" if case.op == "conv_transpose" else "*IO")
+    assert saying.kernel.startswith(str(kernel.shape))
     layer.set_weights([kernel] if bias is None else [kernel, bias])
     y = np.asarray(layer(x.astype("float32")))
     np.testing.assert_allclose(y, case.value, rtol=1e-4, atol=1e-4)
