@@ -189,6 +189,16 @@ def test_a_layer_as_a_node_and_back(groups, bias, rng):
     assert same == initializers
 
 
+def test_masked_weights_go_as_zeros(rng):
+    import onnx
+
+    mask = jnp.asarray(rng.integers(0, 2, (3, 2, 2)))
+    layer = jtconv.nnx.ConvTranspose(2, 2, 3, mask=mask, transpose_kernel=True, **parameters(rng))
+    _, (weight, _) = words.from_nnx(layer)
+    want = (layer.kernel[...] * mask).T
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(weight), want)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_dtypes_are_kept(dtype, rng):
     import onnx

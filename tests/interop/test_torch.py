@@ -289,9 +289,10 @@ def test_classes_that_compute_in_a_way_of_their_own():
         words.from_nnx(nnx.Sequential(remedy))
 
 
-def test_a_masked_convolution_goes_with_zeros(rng):
+@pytest.mark.parametrize("kind", [nnx.Conv, jtconv.nnx.ConvTranspose])
+def test_masked_weights_go_as_zeros(kind, rng):
     mask = jnp.asarray(rng.integers(0, 2, (3, 2, 2)))
-    layer = nnx.Conv(2, 2, 3, padding="same", mask=mask, **parameters(rng))
+    layer = kind(2, 2, 3, padding=1, mask=mask, **parameters(rng))
     x = rng.normal(size=(1, 2, 5)).astype("float32")
     assert_close(words.tensors.numpy_of(words.from_nnx(layer)(tensor(x))), moved(layer, x))
 
@@ -325,7 +326,7 @@ def generator():
 
     torch.manual_seed(3)
     return nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding="same"), nn.LeakyReLU(0.3),
+        nn.Conv2d(3, 4, 3, padding="same", dilation=(1, 2)), nn.LeakyReLU(0.3),
         nn.ConvTranspose2d(4, 6, 4, 2, 1, bias=False), nn.BatchNorm2d(6, momentum=0.2), nn.ReLU(),
         nn.Sequential(nn.ConvTranspose2d(6, 2, 3, 2, 1, 1, groups=2), nn.ELU(0.7), nn.Identity()),
         nn.Conv2d(2, 2, (1, 2), 2, (0, 1), groups=2), nn.BatchNorm2d(2, affine=False), nn.Tanh(),
