@@ -50,7 +50,11 @@ def markdown(report: dict[str, Any]) -> str:
     """What is said, and then the times of a report in float32, as far as it has them."""
     rows = {summary.key(row): row["cells"] for row in report["rows"]}
     keys = [(timed.case, timed.mode, "float32") for timed in TIMED]
-    lines = [("", "jax.lax", "PyTorch", "jtconv"), ("---", "--:", "--:", "--:"), *SAID]
+    lines: list[tuple[str, str, str, str]] = [
+        ("", "jax.lax", "PyTorch", "jtconv"),
+        ("---", "--:", "--:", "--:"),
+        *SAID,
+    ]
     for timed, key in zip(TIMED, keys, strict=True):
         if key in rows:
             times = (_time(rows[key].get(who)) for who in ("lax", "torch", "jtconv"))

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +185,8 @@ def _measure(tasks: dict[str, Task]) -> dict[str, tuple[Timing, ...]]:
     from rich.progress import track
 
     rows, console = {}, Console(stderr=True)
-    bar = {"console": console, "transient": True, "disable": console.is_jupyter}
-    for name, task in track(tasks.items(), "Tuning", **bar):
+    bar = partial(track, console=console, transient=True, disable=console.is_jupyter)
+    for name, task in bar(tasks.items(), "Tuning"):
         rows[name] = tuple(timings(task))
     return rows
 

@@ -90,7 +90,7 @@ def _blendable(image: Image.Image) -> Image.Image:
     if image.has_transparency_data and image.mode != "LA":
         whole = image.convert("RGBA")
         # Animations mark a colour as clear for their later frames; this one may not use it.
-        unused = image.mode == "P" and whole.getextrema()[3] == (255, 255)
+        unused = image.mode == "P" and whole.getchannel("A").getextrema() == (255, 255)
         return whole.convert("RGB") if unused else whole
     return image if image.mode in BLENDABLE else image.convert("RGB")
 
