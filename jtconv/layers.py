@@ -17,6 +17,7 @@ from jtconv import api, arguments, padding
 from jtconv.choose import parse_method
 
 _NAMES = (*padding.NAMES, "CIRCULAR")
+FLAX_NAMES = ("SAME", "VALID", "CIRCULAR")
 
 
 def kernel_shape(
@@ -93,6 +94,15 @@ def keywords(layer: Any) -> dict[str, Any]:
         "precision": layer.precision,
         "preferred_element_type": layer.preferred_element_type,
     }
+
+
+def has_odd_name(layer: Any) -> bool:
+    """Whether Flax knows its layer's padding by no name.
+
+    It hands such a name ("same", "SAME_LOWER") on to a plain convolution, where it means
+    something else than for a transposed one, or an error.
+    """
+    return isinstance(layer.padding, str) and layer.padding not in FLAX_NAMES
 
 
 def per_axis(name: str, value: Any, rank: int) -> tuple[int, ...]:

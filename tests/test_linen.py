@@ -108,6 +108,14 @@ def test_the_program_is_that_of_nnx(c, dtype):
     assert accelerated == ours_linen
 
 
+def test_accelerate_leaves_names_that_flax_lets_pass():
+    """At stride 1 lax reads them as a plain convolution's padding, and the numbers must stay."""
+    layer, x = linen.ConvTranspose(3, (4,), padding="same"), numbered((1, 5, 2))
+    before, variables = layer.init_with_output(jax.random.key(0), x)
+    with accelerate():
+        np.testing.assert_array_equal(layer.apply(variables, x), before)
+
+
 def numbered(shape: tuple[int, ...]) -> jax.Array:
     return jnp.asarray(np.random.default_rng(3).normal(size=shape), jnp.float32)
 

@@ -259,6 +259,15 @@ def test_accelerate_takes_a_layer_or_a_list():
     assert accelerate(pair) is pair and type(pair[1]) is ConvTranspose
 
 
+@pytest.mark.parametrize("name", ["same", "valid", "SAME_LOWER"])
+def test_accelerate_leaves_names_that_flax_lets_pass(name, rng):
+    """At stride 1 lax reads them as a plain convolution's padding, and the numbers must stay."""
+    layer = nnx.ConvTranspose(2, 3, (4,), padding=name, rngs=nnx.Rngs(0))
+    x = jnp.asarray(rng.normal(size=(1, 5, 2)), jnp.float32)
+    before = layer(x)
+    np.testing.assert_array_equal(accelerate(layer)(x), before)
+
+
 def unet_trained(fast: bool, widths: tuple[int, ...], size: int) -> Any:
     """A U-Net's scores, then its state and its optimizer's after two steps of Adam."""
     model = UNet(widths, 4, rngs=nnx.Rngs(0))

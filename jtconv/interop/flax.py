@@ -82,7 +82,7 @@ def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
     if known.groups > 1:
         raise ValueError(f"layer has feature_group_count={known.groups}, Flax has no groups: 1.")
     words = {name: value for name, value in _words(layer).items() if name not in _OURS}
-    if known.padding in hub.FLAX_NAMES and not any(known.output_padding):
+    if known.padding in layers.FLAX_NAMES and not any(known.output_padding):
         words["padding"] = known.padding
     elif isinstance(known.padding, str) or any(known.output_padding):
         words["padding"] = _numbers(known.crops, known.spans)

@@ -18,7 +18,6 @@ from jtconv.nnx import ConvTranspose
 from jtconv.padding import Crops
 
 PerAxis = tuple[int, ...]
-FLAX_NAMES = ("SAME", "VALID", "CIRCULAR")
 
 
 @dataclass(frozen=True)
@@ -144,8 +143,7 @@ def from_nnx(layer: nnx.ConvTranspose) -> Layer:
 def odd_name(layer: Any) -> tuple[Crops, ...] | None:
     """What lax crops for a name that Flax hands on to it: not by the meaning that ours has."""
     ours = jtconv.nnx.ConvTranspose, jtconv.linen.ConvTranspose
-    named = isinstance(layer.padding, str)
-    if isinstance(layer, ours) or not named or layer.padding in FLAX_NAMES:
+    if isinstance(layer, ours) or not layers.has_odd_name(layer):
         return None
     size = layers.sizes(layer.kernel_size)
     columns = {"strides": layer.strides, "kernel_dilation": layer.kernel_dilation}

@@ -9,6 +9,7 @@ from typing import Any
 
 from flax import linen as nn
 
+from jtconv.layers import has_odd_name
 from jtconv.linen.conv_transpose import call
 
 _FLAX = inspect.unwrap(nn.ConvTranspose.__call__)
@@ -18,8 +19,9 @@ _FLAX = inspect.unwrap(nn.ConvTranspose.__call__)
 def accelerate() -> Iterator[None]:
     """Let jtconv compute every ``flax.linen.ConvTranspose`` that is called inside.
 
-    The layers ask for the parameters they always had. What ``jax.jit`` has compiled outside
-    is not looked at again: enter this first.
+    The layers ask for the parameters they always had; one whose padding has a name that Flax
+    does not know but lets pass ("same" for "SAME") is left to Flax. What ``jax.jit`` has
+    compiled outside is not looked at again: enter this first.
 
     >>> import jax, jax.numpy as jnp
     >>> from flax import linen
@@ -35,6 +37,7 @@ def accelerate() -> Iterator[None]:
 
 def _ours(next_method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
     """Our call where the method about to run is Flax's own, reached by ``super()`` or not."""
-    if getattr(context.orig_method, "func", None) is _FLAX:
+    flax = getattr(context.orig_method, "func", None) is _FLAX
+    if flax and not has_odd_name(context.module):
         return call(context.module, *args, **kwargs)
     return next_method(*args, **kwargs)

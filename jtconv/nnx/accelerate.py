@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from flax import nnx
 
+from jtconv.layers import has_odd_name
 from jtconv.nnx.conv_transpose import ConvTranspose
 
 Model = TypeVar("Model")
@@ -17,7 +18,8 @@ def accelerate(model: Model) -> Model:
 
     Each layer becomes a :class:`ConvTranspose` and stays the object it was, wherever the model
     keeps it: parameters, mask, metadata and an optimizer's state are untouched. A subclass of
-    Flax's layer keeps its own methods.
+    Flax's layer keeps its own methods. A layer whose padding has a name that Flax does not know
+    but lets pass ("same" for "SAME") is left as it is: its numbers are those of no padding here.
 
     Args:
         model: a module, or a list or dict of modules.
@@ -31,7 +33,7 @@ def accelerate(model: Model) -> Model:
     'jtconv'
     """
     for _, node in nnx.iter_graph(model):
-        if isinstance(node, nnx.ConvTranspose):
+        if isinstance(node, nnx.ConvTranspose) and not has_odd_name(node):
             cls: Any = type(node)
             # Not by nnx's own setattr, which would write the class down as an attribute.
             object.__setattr__(node, "__class__", _ours(cls))

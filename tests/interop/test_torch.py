@@ -96,7 +96,12 @@ def test_sweep(p: Problem, rng):
 @pytest.mark.usefixtures("in_numpy")
 def test_a_tuple_of_one_is_for_every_axis(rng):
     x, w = tensor(rng.normal(size=(1, 2, 3, 4))), tensor(rng.normal(size=(2, 3, 2, 3)))
-    rest = {"stride": (3,), "padding": (1,), "output_padding": (2,), "dilation": (2,)}
+    rest: dict[str, Any] = {
+        "stride": (3,),
+        "padding": (1,),
+        "output_padding": (2,),
+        "dilation": (2,),
+    }
     assert_same(words.conv_transpose2d(as_jax(x), as_jax(w), **rest), by_torch(2)(x, w, **rest))
 
 
