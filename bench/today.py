@@ -50,7 +50,7 @@ def markdown(report: dict[str, Any]) -> str:
     """What is said, and then the times of a report in float32, as far as it has them."""
     rows = {summary.key(row): row["cells"] for row in report["rows"]}
     keys = [(timed.case, timed.mode, "float32") for timed in TIMED]
-    lines: list[tuple[str, str, str, str]] = [
+    lines: list[tuple[str, ...]] = [
         ("", "jax.lax", "PyTorch", "jtconv"),
         ("---", "--:", "--:", "--:"),
         *SAID,

@@ -67,10 +67,10 @@ def choose(wanted: tuple[str, ...], task: Task) -> Choice:
         why_not = refusal(name, task)
         if why_not is None:
             return Choice(name, "asked for")
-        refusals.append(f"{name}: {why_not}")
+        refusals.append(f"method {name!r} cannot do this {task.side}: {why_not}")
+    others = (name for name in METHODS if name not in wanted)
     raise Unsupported(
-        f"method {' or '.join(map(repr, wanted))} cannot do this {task.side}: "
-        f"{'; '.join(refusals)}. Use method='auto', or name another of {', '.join(METHODS)}."
+        f"{'; '.join(refusals)}. Use method='auto', or name another of {', '.join(others)}."
     )
 
 

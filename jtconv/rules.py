@@ -82,7 +82,9 @@ RULES = (
     Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
     # 21 -> 21, k16 s8, 35x35: dgrad 3.9 ms (gemm 9.3), fprop 5.9 (21), wgrad 11 (21)
     # 21 -> 21, k64 s32, 8x8: 7.8 (27), 13 (30), 8.0 (23); 128 -> 128 in 4 groups: 2.1 (2.8)
-    Rule("phases", _is_narrow, "few input channels: patches of x are small, stamps are not"),
+    Rule(
+        "phases", _is_narrow, "few channels in a group of x: its patches are small, stamps are not"
+    ),
     # 128 -> 64, k8 s4, 3000 samples: fprop 3.5 ms (gemm 4.8); k4 s2, 4x2048: 5.0 (6.2)
     Rule(
         "phases",

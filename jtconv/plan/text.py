@@ -67,7 +67,7 @@ def laws(plan: Plan) -> list[str]:
 def _law(plan: AxisPlan) -> str:
     first, last = plan.reachable[0], plan.reachable[-1]
     sizes = f"{first}" if first == last else f"{first} to {last}"
-    which = "reachable with output_padding" if plan.transposed else "inputs of this output"
+    which = "reachable with output_size" if plan.transposed else "inputs of this output"
     return f"{plan.law},  out = {plan.size_law};  {which}: {sizes}"
 
 

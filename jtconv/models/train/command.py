@@ -102,10 +102,14 @@ def _train(trainer: Trainer, total: int, save_every: int, out: Path) -> None:
         typer.echo(f"going on from step {done}")
     with _progress() as bar:
         task = bar.add_task("compiling", total=total, completed=done)
+        if bar.disable:
+            typer.echo("compiling ...", err=True)
 
         def show(step: int, losses: Losses) -> None:
             text = "  ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
             bar.update(task, completed=step, description=text)
+            if bar.disable and (step % save_every == 0 or step == total):
+                typer.echo(f"step {step} of {total}: {text}", err=True)
 
         try:
             trainer.train(total, save_every, show)
