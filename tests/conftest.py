@@ -57,6 +57,7 @@ SAMPLED = (
     "test_kernels_transformed",
     "test_linen",
     "test_nnx",
+    "test_notebooks",
     "test_roads",
     "test_transformations",
     "test_value",
