@@ -15,6 +15,11 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+# Random numbers by XLA's own generator: the default one takes seconds to compile for every shape
+# of a parameter. In the environment, so that programs which tests start have it too.
+os.environ["JAX_DEFAULT_PRNG_IMPL"] = "rbg"
+jax.config.update("jax_default_prng_impl", "rbg")
+
 # Before any device is asked for: shard_map needs several, and one CPU can play four.
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_enable_x64", True)
@@ -45,34 +50,36 @@ def pytest_configure(config: pytest.Config) -> None:
         mutants.apply(mutant)
 
 
-# Tables of laws with hundreds of rows. Each Python takes its half by default, an even and an odd
-# version all of them together; `-m ""` runs every row.
-SAMPLED = (
-    "test_adjoint",
-    "test_bias",
-    "test_derivatives",
-    "test_draw",
-    "test_explain",
-    "test_kernels",
-    "test_kernels_transformed",
-    "test_linen",
-    "test_nnx",
-    "test_notebooks",
-    "test_roads",
-    "test_transformations",
-    "test_value",
-    "test_words",
-)
+# Tables of hundreds of rows, or of slow ones, and how many Pythons share them: each takes its part
+# by default, and as many versions in a row take all; `-m ""` runs every row.
+SHARED = {
+    "test_adjoint": 3,
+    "test_bias": 2,
+    "test_derivatives": 3,
+    "test_draw": 2,
+    "test_explain": 2,
+    "test_kernels": 2,
+    "test_kernels_transformed": 2,
+    "test_linen": 3,
+    "test_models": 2,
+    "test_nnx": 3,
+    "test_notebooks": 2,
+    "test_roads": 3,
+    "test_transformations": 3,
+    "test_value": 3,
+    "test_words": 2,
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the other half of the rows of large tables as slow."""
+    """Mark what is another Python's part as slow; of the examples of models, too, which compile."""
     for item in items:
         if item.path.stem == "test_adjoint" and "pallas" in item.name:
             item.add_marker(pytest.mark.slow)  # seconds each, and its values are under test
-        ours = zlib.crc32(item.nodeid.encode()) % 2 == sys.version_info.minor % 2
-        if item.path.stem in SAMPLED and "[" in item.name and not ours:
+        model = isinstance(item, pytest.DoctestItem) and "models" in item.path.parts
+        share = 2 if model else SHARED.get(item.path.stem, 1) if "[" in item.name else 1
+        if zlib.crc32(item.nodeid.encode()) % share != sys.version_info.minor % share:
             item.add_marker(pytest.mark.slow)
 
 
