@@ -53,9 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
 # Tables of hundreds of rows, or of slow ones, and how many Pythons share them: each takes its part
 # by default, and as many versions in a row take all; `-m ""` runs every row.
 SHARED = {
-    "test_adjoint": 3,
+    "test_adjoint": 4,
     "test_bias": 2,
-    "test_derivatives": 3,
+    "test_derivatives": 4,
     "test_draw": 2,
     "test_explain": 2,
     "test_kernels": 2,
@@ -64,9 +64,9 @@ SHARED = {
     "test_models": 2,
     "test_nnx": 3,
     "test_notebooks": 2,
-    "test_roads": 3,
-    "test_transformations": 3,
-    "test_value": 3,
+    "test_roads": 4,
+    "test_transformations": 4,
+    "test_value": 4,
     "test_words": 2,
 }
 
@@ -125,3 +125,11 @@ def pytest_runtest_teardown() -> None:
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Random numbers of this test's own: the same in every run and in any order."""
     return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+
+
+@pytest.fixture(autouse=True)
+def keys(request: pytest.FixtureRequest) -> Generator[None, None, None]:
+    """Keras makes keys of two numbers, as JAX's default generator has them."""
+    keras = any(mark.args[0] == "keras" for mark in request.node.iter_markers("peer"))
+    with jax.default_prng_impl("threefry2x32" if keras else "rbg"):
+        yield
