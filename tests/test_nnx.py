@@ -271,7 +271,7 @@ def test_accelerate_leaves_names_that_flax_lets_pass(name, rng):
 def unet_trained(fast: bool, widths: tuple[int, ...], size: int) -> Any:
     """A U-Net's scores, then its state and its optimizer's after two steps of Adam."""
     model = UNet(widths, 4, rngs=nnx.Rngs(0))
-    optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(model, optax.adam(1e-2, eps=1e-2), wrt=nnx.Param)
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, size, size, 3)), jnp.float32)
     labels = jnp.asarray(rng.integers(0, 4, (2, size, size)))
@@ -307,8 +307,9 @@ def unet_trained(fast: bool, widths: tuple[int, ...], size: int) -> Any:
 def test_an_accelerated_unet_trains_alike(widths, size):
     theirs, ours = (unet_trained(fast, widths, size) for fast in (False, True))
     assert str(jax.tree.structure(theirs)) == str(jax.tree.structure(ours))
-    # Adam divides by the size of each gradient, so that the smallest weigh as much as the largest.
-    close_leaves(ours, theirs, jnp.float32, slack=4000.0)
+    # Adam divides by the size of each gradient: but for the large eps, rounding in the smallest
+    # of them would weigh as much as the largest.
+    close_leaves(ours, theirs, jnp.float32, slack=200.0)
 
 
 def test_a_checkpoint_of_flax_loads(tmp_path):
