@@ -82,7 +82,7 @@ def keywords(layer: Any) -> dict[str, Any]:
     space = "TDHW"[-rank:]
     return {
         "stride": per_axis("strides", layer.strides, rank),
-        "padding": _crops(layer.padding, _spans(size, dilation)),
+        "padding": _crops(layer.padding, padding.spans(size, dilation)),
         "output_padding": arguments.per_axis(
             "output_padding", getattr(layer, "output_padding", 0), rank, least=0
         ),
@@ -110,12 +110,7 @@ def per_axis(name: str, value: Any, rank: int) -> tuple[int, ...]:
     return arguments.per_axis(name, 1 if value is None else value, rank, least=1)
 
 
-def _spans(kernel: Any, dilation: tuple[int, ...]) -> list[int]:
-    """The effective kernel, per axis."""
-    return [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=False)]
-
-
-def _crops(asked: Any, spans: list[int]) -> str | list[padding.Crops]:
+def _crops(asked: Any, spans: tuple[int, ...]) -> str | list[padding.Crops]:
     """Flax's padding as ours: a name, or the crops that its numbers make."""
     if isinstance(asked, str):
         return arguments.choice("padding", asked, _NAMES, any_case=True)
@@ -152,7 +147,8 @@ def _wrapped(
     x: jax.Array, kernel: jax.Array, words: dict[str, Any]
 ) -> tuple[jax.Array, list[padding.Crops]]:
     """One period of a periodic input, with as much of its neighbours as the output sees."""
-    spans, transposed = _spans(kernel.shape, words["dilation"]), not words["flip_kernel"]
+    spans = padding.spans(kernel.shape[:-2], words["dilation"])
+    transposed = not words["flip_kernel"]
     ways = [
         padding.circular(span, stride, transposed)
         for span, stride in zip(spans, words["stride"], strict=True)

@@ -13,11 +13,17 @@ effective kernel ``D = dilation*(kernel-1) + 1`` throughout.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from jtconv import arguments
 
 Crops = tuple[int, int]
+
+
+def spans(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
+    """The effective kernel of each axis: cells that a stamp spans."""
+    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
 
 
 def _same(effective: int, stride: int) -> Crops:

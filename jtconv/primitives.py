@@ -186,18 +186,20 @@ ad.primitive_jvps[dgrad_biased_p] = partial(_biased_jvp, dgrad_biased, dgrad)
 ad.primitive_jvps[fprop_biased_p] = partial(_biased_jvp, fprop_biased, fprop)
 
 
-def _biased_batch(biased: Any, side: Any, operands: Any, dims: Any, **params: Any):
+def _biased_batch(biased: Any, side: Any, roles: str, operands: Any, dims: Any, **params: Any):
     """Examples are more of the batch; under another kernel or bias the sum stands by itself."""
-    (a, *rest), (dim, *others) = operands, dims
-    if others == [None, None] and a.shape[dim] != 0:
-        a = jnp.moveaxis(a, dim, 0)
-        y = biased(a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), *rest, **params)
-        return y.reshape(*a.shape[:2], *y.shape[1:]), 0
+    *pair, bias = operands
+    if all(dim is None for dim in dims[1:]):
+
+        def bind(a: jax.Array, w: jax.Array, **params: Any) -> jax.Array:
+            return biased(a, w, bias, **params)
+
+        return batch(bind, roles, pair, dims[:2], **params)
     return jax.vmap(lambda a, w, bias: _plus(side(a, w, **params), bias), dims)(*operands), 0
 
 
 batching.primitive_batchers[dgrad_p] = partial(batch, dgrad, "xwy")
 batching.primitive_batchers[fprop_p] = partial(batch, fprop, "ywx")
 batching.primitive_batchers[wgrad_p] = partial(batch, wgrad, "xyw")
-batching.primitive_batchers[dgrad_biased_p] = partial(_biased_batch, dgrad_biased, dgrad)
-batching.primitive_batchers[fprop_biased_p] = partial(_biased_batch, fprop_biased, fprop)
+batching.primitive_batchers[dgrad_biased_p] = partial(_biased_batch, dgrad_biased, dgrad, "xwy")
+batching.primitive_batchers[fprop_biased_p] = partial(_biased_batch, fprop_biased, fprop, "ywx")

@@ -118,7 +118,7 @@ def crops(
         pairs: Any = conventions.parse(padding, rank)
         return tuple((lo, hi - more) for (lo, hi), more in zip(pairs, extra, strict=True))
     name = arguments.choice("padding", padding, ("SAME", "SAME_LOWER", "VALID"), any_case=True)
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel_size, dilations, strict=True)]
+    spans = conventions.spans(kernel_size, dilations)
     columns = zip(spans, strides, extra, strict=True)
     return tuple(_named(name, *column) for column in columns)
 

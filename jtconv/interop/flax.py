@@ -16,7 +16,7 @@ from flax.core import meta
 
 import jtconv.linen
 import jtconv.nnx
-from jtconv import layers
+from jtconv import layers, padding
 from jtconv.interop import layer as hub
 from jtconv.interop.parameters import expect, held, on_jax
 from jtconv.padding import Crops, to_lax
@@ -104,8 +104,7 @@ def _words(layer: Any) -> dict[str, Any]:
     if crops is not None:
         size = layers.sizes(layer.kernel_size)
         dilation = layers.per_axis("kernel_dilation", layer.kernel_dilation, len(size))
-        spans = (d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True))
-        words["padding"] = _numbers(crops, spans)
+        words["padding"] = _numbers(crops, padding.spans(size, dilation))
     return words
 
 

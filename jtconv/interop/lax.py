@@ -93,7 +93,7 @@ def crops(
     rank = len(kernel_size)
     stride = arguments.per_axis("strides", strides, rank, least=1)
     dilation = arguments.per_axis("rhs_dilation", rhs_dilation, rank, least=1)
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel_size, dilation, strict=True)]
+    spans = conventions.spans(kernel_size, dilation)
     if isinstance(padding, str):
         return _named(padding, spans, stride, use_consistent_padding)
     pairs = _pairs(padding, rank)
@@ -102,7 +102,7 @@ def crops(
     return tuple(conventions.from_lax(pair, span) for pair, span in zip(pairs, spans, strict=True))
 
 
-def _named(name: str, spans: list[int], stride: PerAxis, consistent: bool) -> tuple[Crops, ...]:
+def _named(name: str, spans: PerAxis, stride: PerAxis, consistent: bool) -> tuple[Crops, ...]:
     """A name's crops; lax takes those it does not know for names of the plain convolution."""
     columns = list(zip(spans, stride, strict=True))
     if name in ("SAME", "VALID"):

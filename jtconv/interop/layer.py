@@ -67,7 +67,7 @@ class Layer:
     @property
     def spans(self) -> PerAxis:
         """Cells that a stamp spans along each axis."""
-        return tuple(d * (k - 1) + 1 for k, d in zip(self.size, self.dilation, strict=True))
+        return padding.spans(self.size, self.dilation)
 
     @property
     def crops(self) -> tuple[Crops, ...]:

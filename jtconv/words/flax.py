@@ -113,7 +113,7 @@ def read(source: str) -> Reading:
     if arguments.per_axis("input_dilation", given.get("input_dilation", 1), rank) != (1,) * rank:
         raise ValueError(f"{name}: input_dilation is not read here; say ConvTranspose.")
     transposed = name == "ConvTranspose"
-    spans = [rate * (k - 1) + 1 for rate, k in zip(rates, kernel, strict=True)]
+    spans = padding.spans(kernel, rates)
     how = _zeros(name, given["padding"], spans) if transposed else given["padding"]
     turned = {"flip_kernel": not given["transpose_kernel"]} if transposed else {}
     return Reading(
@@ -127,7 +127,7 @@ def read(source: str) -> Reading:
     )
 
 
-def _zeros(name: str, given: Any, spans: list[int]) -> str | tuple[Crops, ...]:
+def _zeros(name: str, given: Any, spans: tuple[int, ...]) -> str | tuple[Crops, ...]:
     """Flax's padding of the dilated input as crops; the names mean what they mean here."""
     if isinstance(given, str):
         if given not in ("SAME", "VALID"):

@@ -141,7 +141,7 @@ def read(source: str) -> Reading:
     how: Any = arguments.choice("padding", given["padding"], names, any_case=True)
     if transposed and given["output_padding"] is not None:
         extras = arguments.per_axis("output_padding", given["output_padding"], rank, least=0)
-        spans = [rate * (k - 1) + 1 for rate, k in zip(rates, kernel, strict=True)]
+        spans = padding.spans(kernel, rates)
         _check(name, extras, strides)
         columns = zip(extras, spans, strides, strict=True)
         how = tuple(padding.from_keras(how, *column) for column in columns)
