@@ -37,7 +37,16 @@ def _is_narrow(task: Task) -> bool:
     """Few channels against what a cell of y holds: patches of x are less to write than stamps."""
     g = task.geometry
     narrow = task.depth <= 32 and 4 * task.depth <= math.prod(g.stride) * task.width
-    return merged.possible(g) and narrow and task.stamp_bytes > 4 * 2**20
+    gathered = merged.possible(g) and merged.taps(g) <= merged.MOST_TAPS
+    return gathered and narrow and task.stamp_bytes > 4 * 2**20
+
+
+def _has_many_taps(task: Task) -> bool:
+    """Two axes or more, many taps a phase, and fewer copies along one axis than stamps."""
+    g, least = task.geometry, 16 if task.side == "fprop" else 9
+    if len(g) == 1 or not merged.possible(g) or not least <= merged.taps(g) <= merged.MOST_TAPS:
+        return False
+    return merged.copies(task) * task.accumulator.itemsize < task.stamp_bytes
 
 
 def _is_long(task: Task) -> bool:
@@ -47,18 +56,24 @@ def _is_long(task: Task) -> bool:
 
 
 def _is_library_convolution(task: Task) -> bool:
-    """One or two axes, one group, float32, and patches too large for the cache."""
-    plain = task.groups == 1 and len(task.geometry) <= 2 and task.dtype.name == "float32"
-    return plain and task.stamp_bytes > 16 * 2**20
+    """One or two axes, one group, float32."""
+    return task.groups == 1 and len(task.geometry) <= 2 and task.dtype.name == "float32"
 
 
 def _is_wide_library_convolution(task: Task) -> bool:
-    return _is_library_convolution(task) and task.depth >= 64
+    return _is_library_convolution(task) and task.depth >= 64 and _outgrows_cache(task)
 
 
 def _is_unit_library_convolution(task: Task) -> bool:
-    unit = all(a.stride == a.dilation == 1 for a in task.geometry)
-    return _is_library_convolution(task) and unit
+    g = task.geometry
+    unit = all(a.stride == a.dilation == 1 for a in g)
+    large = _outgrows_cache(task) or math.prod(g.kernel) > merged.MOST_TAPS
+    return _is_library_convolution(task) and unit and large
+
+
+def _outgrows_cache(task: Task) -> bool:
+    """Stamps, or patches, too large for it."""
+    return task.stamp_bytes > 16 * 2**20
 
 
 def _inserts_no_zeros(task: Task) -> bool:
@@ -99,8 +114,15 @@ RULES = (
         "a large strided convolution, which XLA's library does without writing patches",
         sides=("fprop",),
     ),
-    # 128 -> 128, k3 s1, 2x64x64: dgrad 14 ms (gemm 25), fprop 16 (21); 32 -> 32, k5 s1,
-    # 8x32x32: 4.0 (9.2), 5.3 (5.9); 3 -> 64, k7 s1, 2x64x64: dgrad 1.7 (35)
+    # 64 -> 64, k7 s1, 32x32: dgrad 3.6 ms (gemm 4.9), fprop 4.5 (6.1), wgrad 4.3 (6.7); in
+    # bfloat16 1.6 (4.3), 1.5 (3.5), 1.7 (2.9); k10 s2, 24x24, 32 -> 32: 1.6 (2.9), 1.5 (2.0)
+    Rule(
+        "phases",
+        _has_many_taps,
+        "many taps a phase: copies of x and of y along one axis each, not of one along all",
+    ),
+    # 128 -> 128, k3 s1, 2x64x64: dgrad 14 ms (gemm 25), fprop 16 (21); 64 -> 3, k9 s1, 96x96:
+    # 5.0, 4.2; 3 -> 64, k7 s1, 2x64x64: dgrad 1.7 (35)
     Rule(
         "dilated",
         _is_unit_library_convolution,

@@ -43,9 +43,13 @@ SHARED = {
     "moves",
     "raster",
     "stamps",
+    "mirror",
+    "mec",
+    "unit",
     "merged",
     "strips",
     "convolution",
+    "library",
     "kernels",
 }
 

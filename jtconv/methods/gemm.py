@@ -13,8 +13,7 @@ import math
 
 import jax
 
-from jtconv.methods import stamps
-from jtconv.methods.strips import Strips
+from jtconv.methods import stamps, strips
 from jtconv.methods.task import Cost, Task
 
 # Each block of taps is one term of the fused pass; past this many, XLA takes long to compile it.
@@ -43,28 +42,20 @@ def cost(task: Task) -> Cost:
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
-    if _strips(task) > 1:
-        return Strips.of(task, _strips(task)).dgrad(stamps.dgrad, x, w)
-    return stamps.dgrad(x, w, task)
+    return strips.run(stamps.dgrad, x, w, task, _strips(task))
 
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
-    if _strips(task) > 1:
-        return Strips.of(task, _strips(task)).fprop(stamps.fprop, y, w)
-    return stamps.fprop(y, w, task)
+    return strips.run(stamps.fprop, y, w, task, _strips(task))
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
-    if _strips(task) > 1:
-        return Strips.of(task, _strips(task)).wgrad(stamps.wgrad, x, y)
-    return stamps.wgrad(x, y, task)
+    return strips.run(stamps.wgrad, x, y, task, _strips(task))
 
 
 def _strips(task: Task) -> int:
     """How many strips to work in: one where all stamps are small enough to hold at once."""
-    rank_one = len(task.geometry) == 1
-    if task.platform != "cpu" or task.stamp_bytes <= MOST_BYTES * (4 if rank_one else 1):
-        return 1
-    return min(-(-task.stamp_bytes // STRIP_BYTES), task.geometry.axes[0].input)
+    most = MOST_BYTES * (4 if len(task.geometry) == 1 else 1)
+    return strips.count(task.stamp_bytes, most, STRIP_BYTES, task)

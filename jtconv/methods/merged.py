@@ -1,23 +1,22 @@
 """Phases together: one problem of stride 1 between x and the cells of the full output.
 
 Where the kernel is a multiple of the stride, all phases read the same inputs: a cell of
-``s`` outputs per axis is one output with ``s`` times the channels.  And a problem of stride 1
-has a mirror image, in which x and y trade places and the kernel is turned round; on a CPU the
-products of that image are the fast ones, with patches of the narrow x, not of the wide cells.
+``s`` outputs per axis is one output with ``s`` times the channels.  That problem takes one of
+three roads: `mirror`, with patches of the narrow x, `mec`, where there are many taps and x is
+not narrow, or `unit`, XLA's own convolution.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jtconv.geometry import Axis, Geometry
-from jtconv.layout import adjoint_kernel
-from jtconv.methods import convolution, moves, stamps
+from jtconv.methods import mec, mirror, moves, unit
 from jtconv.methods.task import Task
 
 # Patches are gathered tap by tap: past this many XLA takes long to compile it.
@@ -36,50 +35,54 @@ def taps(g: Geometry) -> int:
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
-    unit, kernel = _unit(task), _kernel_to_cells(w, task)
-    if _by_products(task):
-        cells = stamps.fprop(x, _mirrored_kernel(kernel, unit), _mirrored(unit))
-    else:
-        cells = convolution.unit_dgrad(x, kernel, unit)
+    cells = _road(task).dgrad(x, _kernel_to_cells(w, task), _unit(task))
     within = [a.lo % a.stride for a in task.geometry]
     return moves.window(moves.from_cells(_split(cells, task)), within, task.geometry.output)
 
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
-    unit, kernel = _unit(task), _kernel_to_cells(w, task)
-    if _by_products(task):
-        return stamps.dgrad(_cells(y, task), _mirrored_kernel(kernel, unit), _mirrored(unit))
-    return convolution.unit_fprop(_cells(y, task), kernel, unit)
+    x: jax.Array = _road(task).fprop(_cells(y, task), _kernel_to_cells(w, task), _unit(task))
+    return x
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
-    unit, cells = _unit(task), _cells(y, task)
-    if _by_products(task):
-        kernel = _mirrored_kernel(stamps.wgrad(cells, x, _mirrored(unit)), unit)
-    else:
-        kernel = convolution.unit_wgrad(x, cells, unit)
-    return _kernel_from_cells(kernel, task)
+    return _kernel_from_cells(_road(task).wgrad(x, _cells(y, task), _unit(task)), task)
 
 
-def _by_products(task: Task) -> bool:
-    return task.platform == "cpu" and taps(task.geometry) <= MOST_TAPS
+def patches(task: Task) -> int:
+    """Numbers in patches of x along all axes."""
+    return task.batch * math.prod(task.geometry.input) * task.channels * taps(task.geometry)
 
 
-def _mirrored(task: Task) -> Task:
-    """The mirror image of a task of stride 1."""
-    axes = (Axis(a.output, a.kernel, a.input, lo=a.kernel - 1 - a.lo) for a in task.geometry)
-    return replace(
-        task,
-        geometry=Geometry(tuple(axes), task.groups),
-        channels=task.out_channels,
-        out_channels=task.channels,
-    )
+def copies(task: Task) -> int:
+    """Numbers in patches and stamps of :mod:`mec`, where it can do this."""
+    return mec.copies(_unit(task))
 
 
-def _mirrored_kernel(w: jax.Array, task: Task) -> jax.Array:
-    return adjoint_kernel(lax.rev(w, range(len(task.geometry))), task.groups)
+def held(task: Task) -> int:
+    """Bytes of either."""
+    if possible(task.geometry) and _road(task) is mec:
+        return mec.held(_unit(task))
+    return patches(task) * task.accumulator.itemsize
+
+
+def too_many_taps(task: Task) -> bool:
+    """Whether the kernel gradient would gather so many taps that XLA compiles it for long."""
+    many = taps(task.geometry) > MOST_TAPS
+    return many and not (possible(task.geometry) and _road(task) is mec)
+
+
+def _road(task: Task) -> ModuleType:
+    """How the problem of stride 1 is done: patches are gathered, stamps come out of a product."""
+    if task.platform != "cpu":
+        return unit
+    few = taps(task.geometry) <= MOST_TAPS
+    can = mec.possible(_unit(task).geometry)
+    if can and not (few and 2 * patches(task) <= copies(task)):
+        return mec
+    return mirror if few else unit
 
 
 def _unit(task: Task) -> Task:

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from jtconv.geometry import Geometry, Phase
-from jtconv.methods import convolution, merged, moves
+from jtconv.methods import merged, moves, unit
 from jtconv.methods.task import Cost, Task
 
 MOST_PHASES = 64
@@ -30,17 +30,16 @@ def refuse(task: Task) -> str | None:
     phases, taps = math.prod(task.geometry.stride), merged.taps(task.geometry)
     if not merged.possible(task.geometry) and phases > MOST_PHASES:
         return f"it would need {phases} convolutions, more than {MOST_PHASES}"
-    if task.side == "wgrad" and taps > merged.MOST_TAPS:
-        return f"it would unfold {taps} taps of a phase, more than {merged.MOST_TAPS}"
+    if task.side == "wgrad" and merged.too_many_taps(task):
+        return f"it would gather {taps} taps of a phase, more than {merged.MOST_TAPS}"
     return None
 
 
 def cost(task: Task) -> Cost:
     """Exactly the useful products but for the cropped cells; phases and patches are held."""
     g = task.geometry
-    patches = task.batch * math.prod(g.input) * task.channels * merged.taps(g)
     taps = math.prod(max(len(a.inputs_of_tap(t)) for t in range(a.kernel)) * a.kernel for a in g)
-    held = (task.y_size + patches) * task.accumulator.itemsize
+    held = task.y_size * task.accumulator.itemsize + merged.held(task)
     return Cost(task.batch * taps * task.depth * task.out_channels, held)
 
 
@@ -54,7 +53,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     for phases in itertools.product(*(a.phases for a in g)):
         if all(p.taps for p in phases):
             sub = _phase_task(task, phases, counts)
-            parts.append(convolution.unit_dgrad(x, w[_taps(phases)], sub))
+            parts.append(unit.dgrad(x, w[_taps(phases)], sub))
         else:
             parts.append(moves.zeros((x.shape[0], *counts, task.out_channels), x, task.accumulator))
     cells = jnp.stack(parts, axis=-2).reshape(*parts[0].shape[:-1], *g.stride, task.out_channels)
@@ -69,7 +68,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     x = moves.zeros((y.shape[0], *g.input, task.channels), y, task.accumulator)
     for phases, part in _parts(y, task):
         sub = _phase_task(task, phases, _counts(g))
-        x += convolution.unit_fprop(part, w[_taps(phases)], sub)
+        x += unit.fprop(part, w[_taps(phases)], sub)
     return x
 
 
@@ -81,7 +80,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     w = moves.zeros((*g.kernel, task.depth, task.out_channels), x, task.accumulator)
     for phases, part in _parts(y, task):
         sub = _phase_task(task, phases, _counts(g))
-        w = w.at[_taps(phases)].set(convolution.unit_wgrad(x, part, sub))
+        w = w.at[_taps(phases)].set(unit.wgrad(x, part, sub))
     return w
 
 

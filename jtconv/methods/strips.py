@@ -21,6 +21,22 @@ from jtconv.methods.task import Task
 SideFunction = Callable[[jax.Array, jax.Array, Task], jax.Array]
 
 
+def count(size: int, most: int, each: int, task: Task) -> int:
+    """In how many strips to work: of ``each`` bytes where all at once take more than ``most``."""
+    if task.platform != "cpu" or size <= most:
+        return 1
+    return min(-(-size // each), task.geometry.axes[0].input)
+
+
+def run(compute: SideFunction, a: jax.Array, b: jax.Array, task: Task, wanted: int) -> jax.Array:
+    """``compute(a, b, task)``, whichever side it is of, in about ``wanted`` strips."""
+    if wanted <= 1:
+        return compute(a, b, task)
+    side = getattr(Strips.of(task, wanted), task.side)
+    computed: jax.Array = side(compute, a, b)
+    return computed
+
+
 @dataclass(frozen=True)
 class Strips:
     """A task cut into ``count`` equal strips, each the task ``each``."""
