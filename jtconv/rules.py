@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jtconv.methods import Side, Task, merged
+from jtconv.methods import Cost, Side, Task, merged
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,17 @@ class Rule:
         return task.platform in self.platforms and task.side in self.sides and self.when(task)
 
 
+# A method is passed over where it would hold more than this many times its operands, and more
+# than a cache.
+MOST_TIMES = 8
+CACHE_BYTES = 16 * 2**20
+
+
+def holds_too_much(task: Task, cost: Cost) -> bool:
+    """Whether a method of this cost would need memory out of proportion."""
+    return cost.temporary_bytes > max(MOST_TIMES * task.operand_bytes, CACHE_BYTES)
+
+
 ACCELERATORS = ("cuda", "rocm", "tpu", "other")
 
 
@@ -36,7 +47,9 @@ def _is_thin(task: Task) -> bool:
 def _is_narrow(task: Task) -> bool:
     """Few channels against what a cell of y holds: patches of x are less to write than stamps."""
     g = task.geometry
-    narrow = task.depth <= 32 and 4 * task.depth <= math.prod(g.stride) * task.width
+    gathers_y = task.side == "fprop" or (task.side == "wgrad" and task.is_half)
+    few = task.depth <= (24 if gathers_y else 32)
+    narrow = few and 4 * task.depth <= math.prod(g.stride) * task.width
     gathered = merged.possible(g) and merged.taps(g) <= merged.MOST_TAPS
     return gathered and narrow and task.stamp_bytes > 4 * 2**20
 
@@ -73,7 +86,7 @@ def _is_unit_library_convolution(task: Task) -> bool:
 
 def _outgrows_cache(task: Task) -> bool:
     """Stamps, or patches, too large for it."""
-    return task.stamp_bytes > 16 * 2**20
+    return task.stamp_bytes > CACHE_BYTES
 
 
 def _inserts_no_zeros(task: Task) -> bool:
@@ -96,7 +109,8 @@ RULES = (
     # depthwise k7 s1, 32x32x16: fprop 0.4 ms (gemm 2.1), but wgrad 5.8 (gemm 3.4)
     Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
     # 21 -> 21, k16 s8, 35x35: dgrad 3.9 ms (gemm 9.3), fprop 5.9 (21), wgrad 11 (21)
-    # 21 -> 21, k64 s32, 8x8: 7.8 (27), 13 (30), 8.0 (23); 128 -> 128 in 4 groups: 2.1 (2.8)
+    # 21 -> 21, k64 s32, 8x8: 7.8 (27), 13 (30), 8.0 (23); 128 -> 128 in 4 groups: 2.1 (2.7),
+    # but fprop 2.8 (2.6), and in bfloat16 2.4 (1.3) and wgrad 5.1 (3.3)
     Rule(
         "phases", _is_narrow, "few channels in a group of x: its patches are small, stamps are not"
     ),

@@ -43,6 +43,7 @@ SHARED = {
     "moves",
     "raster",
     "stamps",
+    "cells",
     "mirror",
     "mec",
     "unit",

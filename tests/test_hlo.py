@@ -17,6 +17,8 @@ REGIMES = {
     "3-D": ((1, 4, 4, 4, 32), (4, 4, 4, 32, 32), 2, 1),
     "k = s": ((1, 4, 4, 4, 32), (2, 2, 2, 32, 32), 2, 1),
     "k3 s2": ((1, 8, 8, 32), (3, 3, 32, 32), 2, 1),
+    "k7 s1": ((1, 12, 12, 32), (7, 7, 32, 32), 1, 1),
+    "k9 s2": ((1, 8, 8, 32), (9, 9, 32, 32), 2, 1),
     "groups": ((2, 8, 8, 32), (4, 4, 8, 32), 2, 4),
     "depthwise": ((2, 8, 8, 32), (4, 4, 1, 32), 2, 32),
     "large kernel": ((1, 4, 4, 21), (64, 64, 21, 21), 32, 1),
@@ -85,7 +87,7 @@ def test_phases_apart_are_plain_convolutions():
     assert "lhs_dilate" not in text
 
 
-@pytest.mark.parametrize("regime", ["2-D", "3-D"])
+@pytest.mark.parametrize("regime", ["2-D", "3-D", "k7 s1", "k9 s2"])
 def test_phases_together_are_products(regime):
     text = compiled(regime, "phases")
     assert len(products(text)) == 3

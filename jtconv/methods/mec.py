@@ -23,8 +23,9 @@ from jtconv.geometry import Axis, Geometry
 from jtconv.methods import mirror, moves, stamps, strips
 from jtconv.methods.task import Task
 
-# Each move is a term that XLA compiles; past this many along an axis it takes long.
-MOST_TAPS = 64
+# Each move is a term that XLA compiles; past this many, along one axis or all the others, it
+# takes long.
+MOST_TAPS = 100
 
 # Copies of more than this are made and used in strips of about half that (bytes).
 MOST_BYTES = 32 * 2**20
