@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jtconv import arguments
 from jtconv.methods import METHODS, NOMINAL_BATCH, Cost, Side, Task, Unsupported
 from jtconv.request import Request
-from jtconv.rules import RULES
+from jtconv.rules import RULES, holds_too_much
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,15 @@ ADVISOR = jax.make_user_context(None)
 
 
 def automatic(task: Task) -> Choice:
-    """What the advisor says, else the first rule that fits and whose method can do the task."""
+    """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
     advisor: Advisor | None = ADVISOR.value
     advised = advisor.advise(task) if advisor else None
     if advised is not None:
         return Choice(advised, "measured fastest by the tuning in force")
-    for rule in RULES:
-        if rule.fits(task) and refusal(rule.method, task) is None:
-            return Choice(rule.method, rule.reason)
+    able = [rule for rule in RULES if rule.fits(task) and refusal(rule.method, task) is None]
+    modest = (rule for rule in able if not holds_too_much(task, cost(rule.method, task)))
+    if rule := next(modest, able[0] if able else None):
+        return Choice(rule.method, rule.reason)
     return Choice("scatter", "no rule fits, and this can do everything")
 
 

@@ -84,6 +84,12 @@ class Task:
         return math.prod(self.geometry.kernel) * self.depth * self.out_channels
 
     @property
+    def operand_bytes(self) -> int:
+        """What x, w and y take."""
+        x_size = self.batch * math.prod(self.geometry.input) * self.channels
+        return (x_size + self.w_size + self.y_size) * self.dtype.itemsize
+
+    @property
     def stamp_bytes(self) -> int:
         """What all stamps take, kernel cells and output channels of every input cell."""
         cells = self.batch * math.prod(self.geometry.input) * math.prod(self.geometry.kernel)
