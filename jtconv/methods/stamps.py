@@ -23,7 +23,7 @@ from jtconv.methods.task import Task
 # From this size on (bytes), and for no more rows than this on each side, the kernel is
 # multiplied tap by tap as it lies.
 HEAVY_BYTES = 8 * 2**20
-FEW_ROWS = {"dgrad": 64, "fprop": 32, "wgrad": 160}
+FEW_ROWS = {"dgrad": 32, "fprop": 32, "wgrad": 160}
 
 # Turning the kernel so that O lies innermost is a fast copy from this many channels on.
 WIDE = 64
