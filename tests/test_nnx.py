@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
-from flax import nnx
+from flax import linen, nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jtconv
@@ -257,6 +257,12 @@ def test_accelerate_takes_a_layer_or_a_list():
     assert type(accelerate(layer)) is ConvTranspose
     pair = [flax_layer(), flax_layer()]
     assert accelerate(pair) is pair and type(pair[1]) is ConvTranspose
+
+
+@pytest.mark.parametrize("model", [3, None, nnx.ConvTranspose, linen.ConvTranspose(3, (2, 2))])
+def test_accelerate_refuses_what_holds_no_module_of_nnx(model):
+    with pytest.raises(TypeError, match=r"model must be a module of flax\.nnx(?s:.*)got(?s:.*)linen"):
+        accelerate(model)
 
 
 @pytest.mark.parametrize("name", ["same", "valid", "SAME_LOWER"])

@@ -27,11 +27,19 @@ def accelerate(model: Model) -> Model:
     Returns:
         The same model.
 
+    Raises:
+        TypeError: if ``model`` can hold no module of ``flax.nnx``.
+
     >>> from flax import nnx
     >>> model = nnx.Sequential(nnx.ConvTranspose(3, 8, (4, 4), strides=2, rngs=nnx.Rngs(0)))
     >>> type(accelerate(model).layers[0]).__module__.split(".")[0]
     'jtconv'
     """
+    if not isinstance(model, nnx.Object | list | tuple | dict):
+        raise TypeError(
+            f"model must be a module of flax.nnx, or a list or dict of them, got {model!r}. "
+            "For Linen write `with jtconv.linen.accelerate():` around the call of the model."
+        )
     for _, node in nnx.iter_graph(model):
         if isinstance(node, nnx.ConvTranspose) and not has_odd_name(node):
             cls: Any = type(node)
