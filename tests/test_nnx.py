@@ -261,7 +261,7 @@ def test_accelerate_takes_a_layer_or_a_list():
 
 @pytest.mark.parametrize("model", [3, None, nnx.ConvTranspose, linen.ConvTranspose(3, (2, 2))])
 def test_accelerate_refuses_what_holds_no_module_of_nnx(model):
-    with pytest.raises(TypeError, match=r"model must be a module of flax\.nnx(?s:.*)got(?s:.*)linen"):
+    with pytest.raises(TypeError, match=r"(?s)model must be a module.*got.*linen"):
         accelerate(model)
 
 

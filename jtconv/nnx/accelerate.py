@@ -35,7 +35,7 @@ def accelerate(model: Model) -> Model:
     >>> type(accelerate(model).layers[0]).__module__.split(".")[0]
     'jtconv'
     """
-    if not isinstance(model, nnx.Object | list | tuple | dict):
+    if not isinstance(model, nnx.Pytree | list | tuple | dict):
         raise TypeError(
             f"model must be a module of flax.nnx, or a list or dict of them, got {model!r}. "
             "For Linen write `with jtconv.linen.accelerate():` around the call of the model."
