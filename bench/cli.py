@@ -20,7 +20,7 @@ def bench(
     case: Annotated[list[str], typer.Option(help="Name or glob; repeatable.")] = [],  # noqa: B006
     mode: Annotated[str, typer.Option(help=", ".join(WHAT))] = "both",
     dtype: Annotated[str, typer.Option(help=", ".join(DTYPES))] = "f32",
-    method: Annotated[str, typer.Option(help="auto, methods by commas, or all")] = "auto",
+    method: Annotated[str, typer.Option(help="auto, tuned, methods by commas, or all")] = "auto",
     peer: Annotated[
         list[str], typer.Option(help="torch, lax, lax-adjoint, flax, equinox, all, none")
     ] = [],  # noqa: B006

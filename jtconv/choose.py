@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
@@ -16,10 +16,11 @@ from jtconv.rules import RULES, holds_too_much
 
 @dataclass(frozen=True)
 class Choice:
-    """The method chosen for one task, and why."""
+    """The method chosen for one task, why, and how it is to cut the task up where that is known."""
 
     method: str
     reason: str
+    tile: str | None = None
 
 
 def parse_method(method: Any) -> tuple[str, ...]:
@@ -58,15 +59,22 @@ def cost(name: str, task: Task) -> Cost:
     return METHODS[name].cost(task)
 
 
+def tiles(name: str, task: Task) -> tuple[str | None, ...]:
+    """How method ``name`` could cut ``task`` up, its own choice first; None for no choice."""
+    names = getattr(METHODS[name], "tiles", None)
+    return (names(task) if names else ()) or (None,)
+
+
 def choose(wanted: tuple[str, ...], task: Task) -> Choice:
     """The first of ``wanted`` that can do the task; ``auto`` among them always can."""
     refusals = []
     for name in wanted:
         if name == "auto":
             return automatic(task)
-        why_not = refusal(name, task)
+        tile = _advised_tile(name, task)
+        why_not = refusal(name, replace(task, tile=tile))
         if why_not is None:
-            return Choice(name, "asked for")
+            return Choice(name, "asked for", tile)
         refusals.append(f"method {name!r} cannot do this {task.side}: {why_not}")
     others = (name for name in METHODS if name not in wanted)
     raise Unsupported(
@@ -80,9 +88,17 @@ class Advisor(Protocol):
     def advise(self, task: Task) -> str | None:
         """The method for ``task``, or None to leave it to the rules."""
 
+    def tile(self, task: Task, method: str) -> str | None:
+        """How ``method`` is to cut ``task`` up, or None to leave it to the method."""
+
 
 # Part of the key of jax.jit's caches: under another advisor a function is traced anew.
 ADVISOR = jax.make_user_context(None)
+
+
+def _advised_tile(method: str, task: Task) -> str | None:
+    advisor: Advisor | None = ADVISOR.value
+    return advisor.tile(task, method) if advisor else None
 
 
 def automatic(task: Task) -> Choice:
@@ -90,7 +106,9 @@ def automatic(task: Task) -> Choice:
     advisor: Advisor | None = ADVISOR.value
     advised = advisor.advise(task) if advisor else None
     if advised is not None:
-        return Choice(advised, "measured fastest by the tuning in force")
+        choice = choose((advised,), task)
+        how = f", in tiles of {choice.tile}" if choice.tile else ""
+        return replace(choice, reason=f"measured fastest by the tuning in force{how}")
     able = [rule for rule in RULES if rule.fits(task) and refusal(rule.method, task) is None]
     modest = (rule for rule in able if not holds_too_much(task, cost(rule.method, task)))
     if rule := next(modest, able[0] if able else None):

@@ -16,6 +16,7 @@ This is the only file that touches ``jax.interpreters``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -65,9 +66,9 @@ def _compute(
     common = jnp.promote_types(a.dtype, b.dtype)
     a, b = a.astype(common), b.astype(common)
     task = _task(side, a, b, geometry, precision, result, platform)
-    chosen = choose(method, task).method
-    algorithm = METHODS[chosen]
-    with jax.named_scope(f"jtconv_{side}_{chosen}"):
+    chosen = choose(method, task)
+    task, algorithm = replace(task, tile=chosen.tile), METHODS[chosen.method]
+    with jax.named_scope(f"jtconv_{side}_{chosen.method}"):
         if bias and hasattr(algorithm, "biased"):
             return algorithm.biased(a, b, *bias, task).astype(task.result_dtype)
         y = getattr(algorithm, side)(a, b, task).astype(task.result_dtype)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import pytest
+from jax.experimental.pallas import mosaic_gpu
 
 from jtconv.geometry import Geometry
 from jtconv.methods import METHODS, Task
 from tests import oracle
 from tests.cases import Case
+
+can_interpret_gpus = pytest.mark.skipif(
+    not hasattr(mosaic_gpu, "InterpretGPUParams"),
+    reason=f"jax {jax.__version__} cannot interpret GPU kernels: 0.11 and later can",
+)
 
 
 def task_of(case: Case, side, dtype, platform: str = "cpu", precision=None) -> Task:

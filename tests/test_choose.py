@@ -18,7 +18,7 @@ SINGLE = jnp.dtype("float32")
 def a_task(side, space, channels, kernel, stride, batch=1):
     rank = len(space)
     geometry = Geometry.of(space, (kernel,) * rank, (stride,) * rank)
-    return Task(side, geometry, batch, *channels, SINGLE, SINGLE)
+    return Task(side, geometry, batch, channels[0], channels[1], SINGLE, SINGLE)
 
 
 @pytest.mark.parametrize("side", ["dgrad", "fprop", "wgrad"])
@@ -35,7 +35,7 @@ def test_nobody_is_left_to_the_scatter(side):
 def test_memory_stays_in_proportion(case):
     for side in ("dgrad", "fprop", "wgrad"):
         geometry, batch = case.geometry("small"), case.small[0]
-        task = Task(side, geometry, batch, *case.channels, SINGLE, SINGLE)
+        task = Task(side, geometry, batch, case.channels[0], case.channels[1], SINGLE, SINGLE)
         spent = choose.cost(choose.automatic(task).method, task)
         assert not rules.holds_too_much(task, spent)
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
-from jax.experimental.pallas import mosaic_gpu
 
 import jtconv
 from jtconv.methods.kernels.depthwise import gradient
+from jtconv.methods.kernels.hopper.gradient import plan
 from jtconv.methods.kernels.hopper.plan import Plan
 from jtconv.methods.kernels.interpret import interpreted
 from tests.cases import Case, one_axis
 from tests.compare import assert_close
-from tests.kernels import compute, lowered, side_of, task_of
+from tests.kernels import can_interpret_gpus, compute, lowered, side_of, task_of
 
-can_interpret_gpus = pytest.mark.skipif(
-    not hasattr(mosaic_gpu, "InterpretGPUParams"),
-    reason=f"jax {jax.__version__} cannot interpret GPU kernels: 0.11 and later can",
-)
 # Channels in whole tiles; cells in no multiple of a box; a batch that boxes reach across.
 TILED = {
     "k_is_s": Case("", (5, 6), (2, 2), (2, 2), (1, 1), ((0, 0), (0, 0)), 32, 16, 1, 2),
@@ -49,22 +44,33 @@ def rows(names, sides, default):
     return [pytest.param(*pair, id="-".join(pair), marks=marks[pair]) for pair in pairs]
 
 
-HOPPER = ("k_is_s_cut-dgrad", "k_is_s-fprop", "k3_s2-dgrad", "grouped-fprop")
+SIDES = ("dgrad", "fprop", "wgrad")
+HOPPER = (
+    "k_is_s_cut-dgrad",
+    "k_is_s-fprop",
+    "k3_s2-dgrad",
+    "grouped-fprop",
+    "k_is_s_cut-wgrad",
+    "k3_s2-wgrad",
+    "grouped-wgrad",
+)
 DEPTHWISE = ("2d-dgrad", "dilated-fprop", "dilated-wgrad")
 
 
 @can_interpret_gpus
-@pytest.mark.parametrize(("name", "side"), rows(TILED, ("dgrad", "fprop"), HOPPER))
-def test_hopper(name, side, rng):
+@pytest.mark.parametrize(("name", "side"), rows(TILED, SIDES, HOPPER))
+def test_hopper(name, side, monkeypatch, rng):
+    monkeypatch.setattr(plan, "LEAST_STEPS", 1)  # so that sums have parts
     dtype = DTYPES.get(name, "bfloat16")
     operands, want = side_of(TILED[name], side, rng, dtype)
     with interpreted("cuda"):
         got = compute(task_of(TILED[name], side, dtype, "cuda"), *operands)
-    assert_close(got, want, dtype)
+    # Kernel gradients of float32 are made of products of bfloat16, three for one.
+    assert_close(got, want, dtype, slack=8 if (dtype, side) == ("float32", "wgrad") else 1)
 
 
 @can_interpret_gpus
-@pytest.mark.parametrize(("name", "side"), rows(DEEP, ("dgrad", "fprop", "wgrad"), DEPTHWISE))
+@pytest.mark.parametrize(("name", "side"), rows(DEEP, SIDES, DEPTHWISE))
 def test_depthwise(name, side, monkeypatch, rng):
     monkeypatch.setattr(gradient, "BLOCKS", 4)  # so that one has several examples
     dtype = "bfloat16" if name == "2d" else "float32"
@@ -80,10 +86,10 @@ def test_a_simulated_gpu_is_no_place_for_a_call():
         jtconv.conv_transpose(np.ones((1, 4, 64)), np.ones((2, 64, 64)), method="pallas")
 
 
-LOWERED = "k_is_s-fprop", "k_is_2s-dgrad", "volume-fprop", "grouped-dgrad"
+LOWERED = "k_is_s-fprop", "k_is_2s-dgrad", "volume-fprop", "grouped-dgrad", "k3_s2-wgrad"
 
 
-@pytest.mark.parametrize(("name", "side"), rows(TILED, ("dgrad", "fprop"), LOWERED))
+@pytest.mark.parametrize(("name", "side"), rows(TILED, SIDES, LOWERED))
 def test_hopper_lowers_for_cuda(name, side, rng):
     dtype = DTYPES.get(name, "bfloat16")
     operands, _ = side_of(TILED[name], side, rng, dtype)
@@ -94,7 +100,7 @@ def test_hopper_lowers_for_cuda(name, side, rng):
 
 @pytest.mark.parametrize(
     ("name", "side"),
-    rows(DEEP, ("dgrad", "fprop", "wgrad"), ("1d-dgrad", "2d-fprop", "2d-wgrad")),
+    rows(DEEP, SIDES, ("1d-dgrad", "2d-fprop", "2d-wgrad")),
 )
 def test_depthwise_lowers_for_cuda(name, side, rng):
     operands, _ = side_of(DEEP[name], side, rng, "bfloat16")
@@ -105,6 +111,6 @@ def test_tiles_grow_with_the_work():
     """Every channel is read in whole tiles, and a large layer takes the tall ones."""
     small, large = (TILED["k_is_2s"]._replace(batch=batch) for batch in (1, 4000))
     tiles = [Plan.of(case.batch, task_of(case, "dgrad", "bfloat16")) for case in (small, large)]
-    assert [plan.stages for plan in tiles] == [4, 3]
-    for plan in tiles:
-        assert plan.depth % plan.chunk == plan.width % plan.columns == 0
+    assert [cut.stages for cut in tiles] == [4, 3]
+    for cut in tiles:
+        assert cut.depth % cut.chunk == cut.width % cut.columns == 0

@@ -18,7 +18,17 @@ _LETTERS = {1: "W", 2: "HW", 3: "DHW"}
 def ways(setting: Setting, method: str = "auto") -> dict:
     """One way: the call a user would write, or the bare primitive where a side is asked for."""
     build = _side if setting.mode in SIDES else _call
+    if method == "tuned":
+        return {"": lambda: _tuned(build, setting)}
     return {"": lambda: _refusing(build, setting, method)}
+
+
+def _tuned(build, setting: Setting) -> Program:
+    """The automatic choice once all methods and tiles have been measured for this very problem."""
+    with jtconv.tune() as tuning:
+        build(setting, "auto")
+    with tuning:
+        return build(setting, "auto")
 
 
 def _refusing(build, setting: Setting, method: str) -> Program:

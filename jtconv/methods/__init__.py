@@ -11,6 +11,9 @@ A method is a module with five functions:
 A method that can add a bias in the pass that writes its result has one more,
 ``biased(a, w, bias, task)``: dgrad or fprop, as the task says, plus the bias.
 
+A method that can cut a task up in several ways has ``tiles(task)``: their names, its own choice
+first. The one that ``task.tile`` names is taken.
+
 ``METHODS`` is the single list of them: its keys are the names users may give, the axis of the
 tests and of the benchmarks, and the rows that ``explain`` prints.
 """

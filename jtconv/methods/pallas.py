@@ -14,11 +14,13 @@ tested in interpret mode and lowered, and wait for somebody to measure them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 
 import jax
 
 from jtconv.methods.kernels.interpret import simulation
+from jtconv.methods.kernels.meeting import hidden
 from jtconv.methods.task import Cost, Task
 
 
@@ -35,8 +37,18 @@ def refuse(task: Task) -> str | None:
         return (
             f"its kernels are for TPUs and NVIDIA's Hopper GPUs, and this runs on {task.platform}"
         )
-    why: str | None = kernel.refuse(task)
+    why: str | None = kernel.refuse(replace(task, tile=None))
+    if why is None and task.tile not in (None, *tiles(task)):
+        known = ", ".join(tiles(task))
+        return f"its tiles for this are {known}, not {task.tile!r}: measure with jtconv.tune again"
     return why
+
+
+def tiles(task: Task) -> tuple[str, ...]:
+    """The tiles that the kernel may cut the task into, the one it takes unasked first."""
+    kernel = _kernel(task)
+    names: tuple[str, ...] = () if kernel is None else kernel.tiles(task)
+    return names
 
 
 def cost(task: Task) -> Cost:
@@ -56,6 +68,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
+    x, y = hidden(x, y, task.geometry)
     w: jax.Array = getattr(_kernel(task), task.side)(x, y, task)
     return w
 

@@ -33,7 +33,8 @@ class Task:
     """One side of one problem: dgrad ``x, w -> y``, fprop ``y, w -> x`` or wgrad ``x, y -> w``.
 
     ``channels`` are those of the small side x, ``out_channels`` those of the large side y.
-    ``batch`` is a nominal number where the true one is symbolic.
+    ``batch`` is a nominal number where the true one is symbolic, and ``tile`` names the way a
+    kernel is to cut the task up; None leaves that to the kernel.
     """
 
     side: Side
@@ -45,6 +46,7 @@ class Task:
     result_dtype: np.dtype
     platform: str = "cpu"
     precision: Any = None
+    tile: str | None = None
 
     @property
     def groups(self) -> int:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from jtconv.methods import convolution, moves
+from jtconv.methods import convolution, library, moves
 from jtconv.methods.task import Cost, Task
 
 
@@ -27,8 +27,8 @@ def refuse(task: Task) -> str | None:
 
 
 def cost(task: Task) -> Cost:
-    """Inserted zeros are multiplied too."""
-    return convolution.cost(task)
+    """That of a convolution as XLA does it."""
+    return library.cost(task)
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

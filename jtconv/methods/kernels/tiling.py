@@ -1,11 +1,12 @@
 """How a result is cut up: flat numbers as places, and boxes of cells.
 
-``unravel`` works on Python's integers and on the traced scalars of a kernel alike.
+All but ``box`` works on Python's integers and on the traced scalars of a kernel alike.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -33,3 +34,27 @@ def box(sizes: tuple[int, ...], cells: int) -> tuple[int, ...]:
         return covered, tuple(-b for b in reversed(shape))
 
     return min(full, key=waste)
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """All cells of all examples, batch first, in boxes; the last ones may reach past the end."""
+
+    sizes: tuple[int, ...]
+    shape: tuple[int, ...]  # cells of one box
+
+    @classmethod
+    def of(cls, sizes: tuple[int, ...], cells: int) -> Boxes:
+        """Boxes of so many cells."""
+        return cls(sizes, box(sizes, cells))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Boxes per axis."""
+        return tuple(-(-n // b) for n, b in zip(self.sizes, self.shape, strict=True))
+
+    def corner(self, number: Any) -> tuple[Any, ...]:
+        """The first cell of a box; past the batch where there are no so many."""
+        rest = self.counts[1:]
+        index = (number // math.prod(rest), *unravel(number % math.prod(rest), rest))
+        return tuple(i * b for i, b in zip(index, self.shape, strict=True))

@@ -16,6 +16,7 @@ sides     what it refuses, and arrays as it reads them
 Never run on a GPU: it is lowered for CUDA, and interpreted on jax 0.11 and later.
 """
 
+from jtconv.methods.kernels.depthwise.columns import tiles
 from jtconv.methods.kernels.depthwise.sides import dgrad, fprop, refuse, wgrad
 
-__all__ = ["dgrad", "fprop", "refuse", "wgrad"]
+__all__ = ["dgrad", "fprop", "refuse", "tiles", "wgrad"]

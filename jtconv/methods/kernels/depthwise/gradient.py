@@ -15,7 +15,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from jtconv.methods.kernels.depthwise.columns import WIDTH, Columns
+from jtconv.methods.kernels.depthwise.columns import Columns
 from jtconv.methods.kernels.depthwise.kernel import each, halo
 from jtconv.methods.kernels.interpret import simulation
 from jtconv.methods.kernels.tiling import unravel
@@ -42,7 +42,7 @@ def launch(columns: Columns, dtype: Any) -> Any:
         grid=(parts * across * lines,),
         grid_names=("block",),
         scratch_types={
-            "cells": plgpu.SMEM((columns.rows, WIDTH, columns.line), dtype),
+            "cells": plgpu.SMEM((columns.rows, columns.width, columns.line), dtype),
             "rows": plgpu.SMEM(columns.source, dtype),
             "out": plgpu.SMEM(taps, jnp.float32),
             "arrived": plgpu.Barrier(num_arrivals=columns.source[0] + 1),
@@ -55,7 +55,7 @@ def launch(columns: Columns, dtype: Any) -> Any:
 def _kernel(x: Any, y: Any, w: Any, *, columns: Columns, **memory: Any) -> None:
     parts, across, lines = shares(columns)
     part, column, line = unravel(lax.axis_index("block"), (parts, across, lines))
-    first, lanes = column * WIDTH, pl.ds(line * columns.line, columns.line)
+    first, lanes = column * columns.width, pl.ds(line * columns.line, columns.line)
     strips = -(-columns.walk.results[0] // columns.rows)
     share = columns.batch // parts
 
@@ -86,7 +86,7 @@ def _strip(
 ) -> tuple[Any, ...]:
     """What every tap sums over some rows of one example."""
     example, top, first, lanes = at
-    corner = example, pl.ds(top, columns.rows), pl.ds(first, WIDTH), lanes
+    corner = example, pl.ds(top, columns.rows), pl.ds(first, columns.width), lanes
     plgpu.copy_gmem_to_smem(x.at[corner], cells, arrived)
     halo(y, rows, arrived, columns, at)
     plgpu.barrier_wait(arrived)
@@ -102,8 +102,8 @@ def _products(cells: Any, rows: Any, columns: Columns, tap: tuple[int, ...]) -> 
     _, (down, across) = walk.step((0, 0), tap)
     slot = down.phase * walk.source_phases[1] + across.phase
     top, left = down.shift + walk.axes[0].front, across.shift + walk.axes[1].front
-    sums = jnp.zeros((WIDTH, columns.line), jnp.float32)
+    sums = jnp.zeros((columns.width, columns.line), jnp.float32)
     for row in range(columns.rows):
-        under = rows[slot, row + top, left : left + WIDTH]
+        under = rows[slot, row + top, left : left + columns.width]
         sums += cells[row].astype(jnp.float32) * under.astype(jnp.float32)
     return sums

@@ -13,7 +13,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from jtconv.methods.kernels.depthwise.columns import WIDTH, Columns
+from jtconv.methods.kernels.depthwise.columns import Columns
 from jtconv.methods.kernels.interpret import simulation
 from jtconv.methods.kernels.phased import fronts
 from jtconv.methods.kernels.tiling import unravel
@@ -41,7 +41,7 @@ def launch(result: jax.ShapeDtypeStruct, columns: Columns) -> Any:
 
 def _kernel(source: Any, w: Any, result: Any, *, columns: Columns, **memory: Any) -> None:
     example, column, line = unravel(lax.axis_index("block"), columns.grid)
-    first, lanes = column * WIDTH, pl.ds(line * columns.line, columns.line)
+    first, lanes = column * columns.width, pl.ds(line * columns.line, columns.line)
     plgpu.copy_gmem_to_smem(w.at[:, :, lanes], memory["taps"], memory["begun"])
     plgpu.barrier_wait(memory["begun"])
 
@@ -67,7 +67,7 @@ def _strip(
             out[slot, row] = _cells(rows, taps, columns, phase, row).astype(out.dtype)
     plgpu.commit_smem()
     for slot, (a, b) in enumerate(each(columns.walk.phases)):
-        to = (example, pl.ds(top, columns.rows), a, pl.ds(first, WIDTH), b, lanes)
+        to = (example, pl.ds(top, columns.rows), a, pl.ds(first, columns.width), b, lanes)
         plgpu.copy_smem_to_gmem(out.at[slot], result.at[to])
 
 
@@ -94,6 +94,6 @@ def _cells(rows: Any, taps: Any, columns: Columns, phase: tuple[int, ...], row: 
         tap, (down, across) = walk.step(phase, number)
         slot = down.phase * walk.source_phases[1] + across.phase
         left = across.shift + walk.axes[1].front
-        source = rows[slot, row + down.shift + walk.axes[0].front, left : left + WIDTH]
+        source = rows[slot, row + down.shift + walk.axes[0].front, left : left + columns.width]
         sums += source.astype(jnp.float32) * taps[tap].astype(jnp.float32)
     return sums

@@ -10,13 +10,11 @@ import jax.numpy as jnp
 from jtconv.methods import moves
 from jtconv.methods.kernels import phased
 from jtconv.methods.kernels.depthwise import gradient
-from jtconv.methods.kernels.depthwise.columns import LINE_BYTES, WIDTH, Columns
+from jtconv.methods.kernels.depthwise.columns import LINE_BYTES, MOST_SUMS, TILES, Columns, tiles
 from jtconv.methods.kernels.depthwise.kernel import launch
 from jtconv.methods.task import Task
 
 MOST_PRODUCTS = 128  # unrolled for one row
-MOST_SUMS = 16  # of a kernel gradient, in registers
-MEMORY_BYTES = 200 * 2**10  # of the 227 KiB of shared memory that a block may have
 
 
 def refuse(task: Task) -> str | None:
@@ -30,10 +28,14 @@ def refuse(task: Task) -> str | None:
         return f"it goes by lines of {line} channels, and there are {task.channels}"
     if taps > MOST_PRODUCTS:
         return f"it would unroll {taps} products"
-    if task.side == "wgrad" and taps > MOST_SUMS:
-        return f"it keeps the sums of {MOST_SUMS} taps at most, not {taps}"
-    needed = Columns.of(1, task).line_count * LINE_BYTES
-    return f"it needs {needed >> 10} KiB of shared memory" if needed > MEMORY_BYTES else None
+    narrow = min(TILES.values())
+    most = MOST_SUMS // narrow.width
+    if task.side == "wgrad" and taps > most:
+        return f"it keeps the sums of {most} taps at most, not {taps}"
+    if not tiles(task):
+        needed = Columns.cut(1, task, narrow).line_count * LINE_BYTES
+        return f"it needs {needed >> 10} KiB of shared memory"
+    return None
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:
@@ -61,7 +63,7 @@ def _run(source: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) ->
     source = source[:, None] if plain else source
     last = jnp.zeros(task.channels, w.dtype) if bias is None else bias
     taps = jnp.concatenate([w.reshape(-1, task.channels), last[None]])
-    taps = jnp.repeat(taps[:, None], WIDTH, axis=1)
+    taps = jnp.repeat(taps[:, None], columns.width, axis=1)
     shape = phased.shape(columns.walk, columns.batch, task.channels)
     run = launch(jax.ShapeDtypeStruct(shape, source.dtype), columns)
     result = phased.join(run(phased.split(source, columns.walk), taps), columns.walk)

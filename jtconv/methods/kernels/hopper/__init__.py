@@ -6,14 +6,18 @@ the shifted box of the source (TMA fills what lies outside with zeros) and the t
 Sums are in float32, are rounded once, with the bias, and stored by TMA, each phase to the cells
 it owns: the result is written once and nothing else is.  dgrad and fprop are the same walk.
 
-plan     the work in integers: tiles, and what every step of one fetches
-kernel   the three warpgroups: those of ``fetch`` and of ``multiply``
-memory   what they share
-sides    what it refuses, and arrays as it reads them
+tile      the sizes of tiles, a table
+channels  phases that are channels, and lines of them
+plan      the work in integers: tiles, and what every step of one fetches
+kernel    the three warpgroups: the one of ``fetch`` and those of ``multiply``
+memory    what they share
+gradient  the kernel gradient, with warpgroups of the same kind
+sides     what it refuses, and arrays as it reads them
 
 Never run on a GPU: it is lowered for CUDA, and interpreted on jax 0.11 and later.
 """
 
-from jtconv.methods.kernels.hopper.sides import dgrad, fprop, refuse
+from jtconv.methods.kernels.hopper.gradient import wgrad
+from jtconv.methods.kernels.hopper.sides import dgrad, fprop, refuse, tiles
 
-__all__ = ["dgrad", "fprop", "refuse"]
+__all__ = ["dgrad", "fprop", "refuse", "tiles", "wgrad"]

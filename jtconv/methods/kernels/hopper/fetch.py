@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,29 +10,23 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from jtconv.methods.kernels.hopper.memory import Memory, box_at, tiles
-from jtconv.methods.kernels.hopper.plan import MULTIPLIERS, Plan
+from jtconv.methods.kernels.hopper.memory import Memory, tiles
+
+# Starts the copies of one step: its place, its number there, and its slot of the ring.
+Load = Callable[[Any, Any, Any], None]
 
 
-def fetch(source: Any, w: Any, plan: Plan, memory: Memory) -> None:
+def fetch(load: Load, plan: Any, memory: Memory) -> None:
     """Everything that this block multiplies, in order."""
 
     @tiles(plan)
     def fetched(loop: Any, carry: Any) -> Any:
         place = plan.place(loop.index[0])
-        corners = [plan.corner(place, multiplier) for multiplier in range(MULTIPLIERS)]
 
         def step(number: Any, done: Any) -> Any:
             slot = done % plan.stages
             _await(done >= plan.stages, memory.free.at[slot])
-            reads = plan.reads(place, number)
-            for multiplier, corner in enumerate(corners):
-                at = box_at(plan, corner, reads.shifts, reads.channel)
-                to = memory.a[1].at[slot, multiplier]
-                plgpu.copy_gmem_to_smem(source.at[at], to, memory.full.at[slot])
-            row, first = reads.kernel
-            tile = pl.ds(row, plan.columns), pl.ds(first, plan.chunk)
-            plgpu.copy_gmem_to_smem(w.at[tile], memory.b.at[slot], memory.full.at[slot])
+            load(place, number, slot)
             return done + 1
 
         return lax.fori_loop(0, place.steps, step, carry)

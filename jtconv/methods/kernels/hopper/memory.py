@@ -14,39 +14,41 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from jtconv.methods.kernels.hopper.plan import MULTIPLIERS, Plan
+from jtconv.methods.kernels.hopper.tile import MULTIPLIERS
 from jtconv.methods.kernels.interpret import simulation
 
 
 class Memory(NamedTuple):
-    """Shared memory of one block; boxes are twofold, in tiles and by their axes."""
+    """Shared memory of one block, or the types of it."""
 
-    a: Any  # boxes of the source: a ring of steps, by warpgroups
-    b: Any  # tiles of the kernel, a ring of steps
-    out: Any  # boxes of the result, by warpgroups
+    a: Any  # what warpgroups have to themselves: a ring of steps, by warpgroups
+    b: Any  # what they share, a ring of steps
+    out: Any  # results on their way out, by warpgroups
     full: Any  # barriers of the ring: a step has been fetched
     free: Any  # and has been multiplied
 
 
-def scratch(plan: Plan, dtype: Any) -> Memory:
-    """The types of it."""
-    swizzle = (plgpu.SwizzleTransform(plan.chunk * dtype.itemsize),)
-    tiled = (plgpu.TilingTransform((8, plan.chunk)), *swizzle)
-    rows = math.prod(plan.box)
+def tiled(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Memory in tiles, as products want it; a row of a tile is as wide as the swizzle."""
+    size = jnp.dtype(dtype).itemsize
+    line = min(shape[-1], 128 // size)
+    transforms = plgpu.TilingTransform((8, line)), plgpu.SwizzleTransform(line * size)
+    return plgpu.SMEM(shape, dtype, transforms=transforms)
 
-    def twofold(*slots: int) -> Any:
-        return plgpu.RefUnion(
-            plgpu.SMEM((*slots, rows, plan.chunk), dtype, transforms=tiled),
-            plgpu.SMEM((*slots, *plan.box, plan.chunk), dtype, transforms=swizzle),
-        )
 
-    return Memory(
-        a=twofold(plan.stages, MULTIPLIERS),
-        b=plgpu.SMEM((plan.stages, plan.columns, plan.chunk), dtype, transforms=tiled),
-        out=twofold(MULTIPLIERS),
-        full=plgpu.Barrier(num_arrivals=MULTIPLIERS + 1, num_barriers=plan.stages),
-        free=plgpu.Barrier(num_arrivals=MULTIPLIERS, num_barriers=plan.stages),
-    )
+def twofold(slots: tuple[int, ...], box: tuple[int, ...], line: int, dtype: Any) -> Any:
+    """Boxes in tiles and by their axes."""
+    swizzle = (plgpu.SwizzleTransform(line * jnp.dtype(dtype).itemsize),)
+    by_axes = plgpu.SMEM((*slots, *box, line), dtype, transforms=swizzle)
+    return plgpu.RefUnion(tiled((*slots, math.prod(box), line), dtype), by_axes)
+
+
+def ring(copies: int, stages: int) -> dict[str, Any]:
+    """The barriers of a ring whose steps take so many copies."""
+    return {
+        "full": plgpu.Barrier(num_arrivals=copies, num_barriers=stages),
+        "free": plgpu.Barrier(num_arrivals=MULTIPLIERS, num_barriers=stages),
+    }
 
 
 def same_bytes(written: Any, read: Any) -> None:
@@ -55,15 +57,17 @@ def same_bytes(written: Any, read: Any) -> None:
         read[...] = written[...].reshape(read.shape)
 
 
-def tiles(plan: Plan) -> Any:
+def tiles(plan: Any) -> Any:
     """A loop over this block's tiles; the number of steps done so far is carried along."""
     return plgpu.nd_loop((math.prod(plan.grid),), collective_axes="block", init_carry=jnp.int32(0))
 
 
-def box_at(plan: Plan, corner: Any, shifts: Any, channel: Any) -> tuple[Any, ...]:
-    """A box of cells, shifted, of one phase an axis, as an index of an array of cells."""
+def box_at(
+    box: tuple[int, ...], corner: tuple[Any, ...], shifts: Any, channels: Any
+) -> tuple[Any, ...]:
+    """A box of cells, shifted, of one phase an axis, as an index of an array in phases."""
     first, *starts = corner
-    index = [pl.ds(first, plan.box[0])]
-    for start, (shift, phase), size in zip(starts, shifts, plan.box[1:], strict=True):
+    index = [pl.ds(first, box[0])]
+    for start, (shift, phase), size in zip(starts, shifts, box[1:], strict=True):
         index += [pl.ds(start + shift, size), phase]
-    return (*index, pl.ds(channel, plan.chunk))
+    return (*index, channels)

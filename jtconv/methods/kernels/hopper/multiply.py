@@ -1,4 +1,4 @@
-"""The warpgroups that multiply: sums in registers, then the bias, one rounding and one store."""
+"""dgrad and fprop inside: sums in registers, then the bias, one rounding and one store."""
 
 from __future__ import annotations
 
@@ -12,13 +12,49 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from jtconv.methods.kernels.hopper.memory import Memory, box_at, same_bytes, tiles
+from jtconv.methods.kernels.hopper.memory import (
+    Memory,
+    box_at,
+    ring,
+    same_bytes,
+    tiled,
+    tiles,
+    twofold,
+)
 from jtconv.methods.kernels.hopper.plan import Place, Plan
+from jtconv.methods.kernels.hopper.tile import MULTIPLIERS
 
 
-def multiply(bias: Any, result: Any, plan: Plan, memory: Memory) -> None:
+def scratch(plan: Plan, dtype: Any) -> Memory:
+    """Boxes of the source, tiles of the kernel, and boxes of the result."""
+    box, stages = plan.boxes.shape, plan.stages
+    return Memory(
+        a=twofold((stages, MULTIPLIERS), box, plan.chunk, dtype),
+        b=tiled((stages, plan.columns, plan.chunk), dtype),
+        out=twofold((MULTIPLIERS,), box, plan.chunk, dtype),
+        **ring(MULTIPLIERS + 1, stages),
+    )
+
+
+def load(arrays: Any, plan: Plan, memory: Memory, place: Place, number: Any, slot: Any) -> None:
+    """Start the copies of one step."""
+    source, w, *_ = arrays
+    reads = plan.reads(place, number)
+    channels = pl.ds(reads.channel, plan.chunk)
+    for multiplier in range(MULTIPLIERS):
+        corner = plan.corner(place, multiplier)
+        at = box_at(plan.boxes.shape, corner, reads.shifts, channels)
+        to = memory.a[1].at[slot, multiplier]
+        plgpu.copy_gmem_to_smem(source.at[at], to, memory.full.at[slot])
+    row, first = reads.kernel
+    tile = pl.ds(row, plan.columns), pl.ds(first, plan.chunk)
+    plgpu.copy_gmem_to_smem(w.at[tile], memory.b.at[slot], memory.full.at[slot])
+
+
+def multiply(arrays: Any, plan: Plan, memory: Memory) -> None:
     """This warpgroup's half of every tile."""
-    shape = (math.prod(plan.box), plan.columns)
+    *_, bias, result = arrays
+    shape = (math.prod(plan.boxes.shape), plan.columns)
 
     @tiles(plan)
     def tile(loop: Any, carry: Any) -> Any:
@@ -62,5 +98,6 @@ def _store(sums: Any, result: Any, plan: Plan, place: Place, memory: Memory) -> 
         in_tiles[...] = sums[:, first : first + plan.chunk]
         same_bytes(in_tiles, by_axes)
         plgpu.commit_smem()
-        at = box_at(plan, corner, phases, place.column + first)
+        channels = pl.ds(place.column + first, plan.chunk)
+        at = box_at(plan.boxes.shape, corner, phases, channels)
         plgpu.copy_smem_to_gmem(by_axes, result.at[at])

@@ -1,4 +1,4 @@
-"""The Hopper kernel's sides: what it refuses, and arrays as it reads them."""
+"""The Hopper kernels' sides: what they refuse, and arrays as they read them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from jax import lax
 
 from jtconv.methods import moves
 from jtconv.methods.kernels import phased
+from jtconv.methods.kernels.hopper import gradient
+from jtconv.methods.kernels.hopper import plan as products
+from jtconv.methods.kernels.hopper.channels import LINES, channels, merges, with_merged_phases
 from jtconv.methods.kernels.hopper.kernel import launch
-from jtconv.methods.kernels.hopper.plan import LINES, Plan, channels, merges
+from jtconv.methods.kernels.hopper.multiply import load, multiply, scratch
 from jtconv.methods.kernels.interpret import simulation
 from jtconv.methods.task import Task
 
@@ -18,8 +21,6 @@ def refuse(task: Task) -> str | None:
     """Why not."""
     if simulation() is None and _foreign():
         return f"the kernel is written for Hopper, compute capability 9.0, and this is {_foreign()}"
-    if task.side == "wgrad":
-        return "the kernel keeps results in registers, and a kernel gradient sums over all cells"
     if task.dtype.name not in ("float16", "bfloat16", "float32") or task.result_dtype != task.dtype:
         return f"it takes and gives floats of 16 or 32 bits, not {task.dtype}-{task.result_dtype}"
     if task.dtype.itemsize == 4 and _is_exact(task):
@@ -47,6 +48,11 @@ def _is_exact(task: Task) -> bool:
     return asked in (lax.Precision.HIGHEST, "highest", "float32")
 
 
+def tiles(task: Task) -> tuple[str, ...]:
+    """The names of tiles a task may be cut into, the one it is cut into unasked first."""
+    return gradient.tiles(task) if task.side == "wgrad" else products.tiles(task)
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:
     """x, w -> y."""
     y = _run(x, jnp.swapaxes(w, -1, -2), task, bias)
@@ -58,22 +64,19 @@ def fprop(y: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax
     """y, w -> x."""
     g = task.geometry
     if merges(g):
-        cells = -(-g.output[-1] // g.stride[-1])
-        y = moves.window(y, (0,) * len(g), (*g.output[:-1], cells * g.stride[-1]))
-        y = y.reshape(*y.shape[:-2], cells, -1)
         w = jnp.moveaxis(w, -3, -2)
     else:
         w = jnp.moveaxis(w.reshape(*w.shape[:-1], g.groups, -1), -2, -3)
-    return _run(y, w, task, bias)
+    return _run(with_merged_phases(y, g), w, task, bias)
 
 
 def _run(source: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:
     """Result from source; ``w`` has what is contracted last, and before it taps and results."""
-    plan = Plan.of(source.shape[0], task)
+    plan = products.Plan.of(source.shape[0], task)
     wide = plan.groups * plan.width
     bias = jnp.zeros(wide) if bias is None else jnp.tile(bias, wide // bias.size)
-    shape = phased.shape(plan.walk, plan.batch, wide)
-    run = launch(jax.ShapeDtypeStruct(shape, source.dtype), plan)
+    shape = jax.ShapeDtypeStruct(phased.shape(plan.walk, source.shape[0], wide), source.dtype)
+    run = launch(shape, plan, scratch(plan, source.dtype), load, multiply)
     cells = run(
         phased.split(source, plan.walk), w.reshape(-1, plan.depth), bias.astype(jnp.float32)
     )

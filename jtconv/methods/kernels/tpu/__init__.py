@@ -8,6 +8,7 @@ other way round.
 
 cells      arrays as it reads them
 blocks     how a task is cut up to fit VMEM, or why it is refused
+landing    which lanes the taps of a shift land on
 grids      which block of each array a program has
 programs   what a program computes
 sides      the three sides
@@ -16,7 +17,7 @@ Never run on a TPU: it is tested in Pallas's TPU interpret mode and lowered.  Wh
 reach there is reckoned in ``bench/TPU.md``.
 """
 
-from jtconv.methods.kernels.tpu.blocks import refuse
+from jtconv.methods.kernels.tpu.blocks import refuse, tiles
 from jtconv.methods.kernels.tpu.sides import dgrad, fprop, wgrad
 
-__all__ = ["dgrad", "fprop", "refuse", "wgrad"]
+__all__ = ["dgrad", "fprop", "refuse", "tiles", "wgrad"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 
@@ -13,8 +13,9 @@ from jtconv.methods.task import Task
 
 # Of the 16 MiB of VMEM that a v5e gives one kernel unasked, with room for what Mosaic adds.
 VMEM_BYTES = 12 * 2**20
-# Rows of a product: enough to keep the matrix unit streaming, and no more.
-ROWS = 512
+# Rows of a product: the first are enough to keep the matrix unit streaming; `tune` finds the best.
+TILES = {"512 rows": 512, "1024 rows": 1024, "256 rows": 256, "128 rows": 128}
+UNASKED = "512 rows"
 CHUNKS = (1024, 512, 256, 128)
 MOST_PRODUCTS = 64  # unrolled into one program
 
@@ -59,6 +60,14 @@ def refuse(task: Task) -> str | None:
     return None
 
 
+def tiles(task: Task) -> tuple[str, ...]:
+    """The names of tiles to try; those that are cut down to the same blocks are one."""
+    alike: dict[Blocks | None, str] = {}
+    for name in TILES:
+        alike.setdefault(blocks(replace(task, tile=name)), name)
+    return tuple(alike.values())
+
+
 def blocks(task: Task) -> Blocks | None:
     """The largest blocks that fit, if any do."""
     chunks = [c for c in CHUNKS if c < task.depth and task.depth % c == 0]
@@ -75,16 +84,16 @@ def blocks(task: Task) -> Blocks | None:
 
 
 def _blocks(task: Task, chunk: int, rows: int | None = None) -> Blocks:
-    g, tile = task.geometry, max(8, 32 // task.dtype.itemsize)  # sublanes of one tile
-    counts = list(g.input)
+    g, sublanes = task.geometry, max(8, 32 // task.dtype.itemsize)
+    counts, most = list(g.input), TILES[task.tile or UNASKED]
     if task.side == "dgrad":
         counts = [r.count for r in cells.rasters(g)]
     reach = cells.rasters(g)[0].reach
     if len(g) == 1:
-        rows = _up(min(rows or ROWS, counts[0]), tile)
-        return Blocks((_up(counts[0], rows),), rows, rows + _up(reach, tile), chunk)
-    counts[-1] = _up(counts[-1], tile)
-    rows = min(rows or max(ROWS // math.prod(counts[1:]), 1), counts[0])
+        rows = _up(min(rows or most, counts[0]), sublanes)
+        return Blocks((_up(counts[0], rows),), rows, rows + _up(reach, sublanes), chunk)
+    counts[-1] = _up(counts[-1], sublanes)
+    rows = min(rows or max(most // math.prod(counts[1:]), 1), counts[0])
     return Blocks((_up(counts[0], rows), *counts[1:]), rows, rows + reach, chunk)
 
 

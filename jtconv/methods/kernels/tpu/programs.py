@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from jax.experimental import pallas as pl
 from jtconv.geometry import Geometry
 from jtconv.methods.kernels.tpu import cells
 from jtconv.methods.kernels.tpu.blocks import Blocks
+from jtconv.methods.kernels.tpu.landing import Phases, landing, select
 
 
 def dgrad(x: Any, w: Any, bias: Any, y: Any, sums: Any, *, g: Geometry, b: Blocks) -> None:
@@ -26,7 +28,8 @@ def dgrad(x: Any, w: Any, bias: Any, y: Any, sums: Any, *, g: Geometry, b: Block
     for number, shift in enumerate(cells.shifts(g)):
         starts = [reach - n for reach, n in zip(reaches, shift, strict=True)]
         rows = x[_at(b, starts, (0,) * (len(g) - 1))].reshape(b.cells, b.chunk)
-        sums[...] += _dot(rows, w[0, number], (1, 0), sums.dtype)
+        product = _dot(rows, w[0, number], (1, 0), sums.dtype)
+        sums[...] += select(product, tuple(itertools.chain(*landing(g, shift))))
 
     @pl.when(step == pl.num_programs(3) - 1)
     def _write() -> None:
@@ -40,8 +43,8 @@ def dgrad(x: Any, w: Any, bias: Any, y: Any, sums: Any, *, g: Geometry, b: Block
 def fprop(y: Any, w: Any, bias: Any, x: Any, *, g: Geometry, b: Blocks) -> None:
     """Rows of a chunk of x."""
     sums = jnp.broadcast_to(bias[0], (b.cells, b.chunk))
-    for shift, phase, rows in _under(y, g, b):
-        sums += _dot(rows, w[0, shift, phase], (1, 1), bias.dtype)
+    for shift, phase, met, rows in _under(y, g, b):
+        sums += _dot(select(rows, met), w[0, shift, phase], (1, 1), bias.dtype)
     x[...] = sums.astype(x.dtype).reshape(x.shape)
 
 
@@ -53,15 +56,18 @@ def wgrad(x: Any, y: Any, w: Any, *, g: Geometry, b: Blocks) -> None:
         w[...] = jnp.zeros(w.shape, w.dtype)
 
     cells_of_x = x[...].reshape(b.cells, b.chunk)
-    for shift, phase, rows in _under(y, g, b):
+    for shift, phase, _, rows in _under(y, g, b):
         w[0, shift, phase] += _dot(cells_of_x, rows, (0, 0), w.dtype)
 
 
-def _under(y: Any, g: Geometry, b: Blocks) -> Iterator[tuple[int, int, jax.Array]]:
-    """For every shift and phase, what of y lies under the cells of x."""
+def _under(y: Any, g: Geometry, b: Blocks) -> Iterator[tuple[int, int, Phases, jax.Array]]:
+    """What of y lies under the cells of x, for every shift and phase that its taps land on."""
     for number, shift in enumerate(cells.shifts(g)):
-        for inner, phase in enumerate(cells.inner_phases(g)):
-            yield number, inner, y[_at(b, shift, phase)].reshape(b.cells, y.shape[-1])
+        landed = zip(cells.inner_phases(g), landing(g, shift), strict=True)
+        for inner, (phase, met) in enumerate(landed):
+            if any(met):
+                rows = y[_at(b, shift, phase)].reshape(b.cells, y.shape[-1])
+                yield number, inner, met, rows
 
 
 def _at(b: Blocks, starts: Any, phase: tuple[int, ...]) -> tuple[Any, ...]:

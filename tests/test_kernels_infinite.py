@@ -1,0 +1,87 @@
+"""Infinities and NaNs stay where the law puts them: a product with zero would spread them.
+
+Of dgrad and fprop every number reaches what the loop says and nothing else.  A kernel gradient is
+spared those that meet nothing, cropped or out of reach; one that meets some tap may show up in
+taps beside.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jtconv.methods.kernels.interpret import interpreted
+from tests import oracle
+from tests.cases import Case
+from tests.compare import assert_close
+from tests.kernels import can_interpret_gpus, compute, task_of
+
+# Phases without a tap, holes of a dilation, cells that are cropped away, and added ones.
+SHAPES = {
+    "k3_s2": ((4, 5), (3, 3), (2, 2), (1, 1), ((1, 0), (0, 1))),
+    "holes": ((4, 3), (2, 2), (3, 1), (1, 2), ((0, -2), (-1, 0))),
+    "cropped": ((5, 4), (2, 3), (2, 2), (1, 1), ((4, 1), (0, -3))),
+    "uneven": ((3, 5), (2, 3), (3, 2), (2, 3), ((-2, 1), (3, 0))),
+}
+CHANNELS = {"tpu": (3, 2, 1), "hopper": (16, 16, 1), "depthwise": (64, 64, 64)}
+DEFAULT = "hopper-cropped-wgrad", "depthwise-holes-wgrad", "depthwise-k3_s2-dgrad"
+SIDES = ("dgrad", "fprop", "wgrad")
+
+
+def rows():
+    for kernel in CHANNELS:
+        for shape in SHAPES:
+            for side in SIDES:
+                name = f"{kernel}-{shape}-{side}"
+                marks = [] if kernel == "tpu" else [can_interpret_gpus]
+                if kernel != "tpu" and name not in DEFAULT:
+                    marks.append(pytest.mark.slow)
+                yield pytest.param(kernel, shape, side, id=name, marks=marks)
+
+
+def spoiled(rng, a, where):
+    """The array with an infinity or a NaN in some cells."""
+    a = np.array(a)
+    for number, cell in enumerate(where):
+        channel = rng.integers(a.shape[-1])
+        a[(rng.integers(a.shape[0]), *cell, channel)] = (np.inf, np.nan, -np.inf)[number % 3]
+    return a
+
+
+def meetings(case):
+    """How many products each cell of x, and of y, is in."""
+    w, x, y = (np.ones(shape) for shape in (case.w_shape, case.x_shape, case.y_shape))
+    small, large = oracle.conv(y, w, case), oracle.conv_transpose(x, w, case)
+    return small[0, ..., 0], large[0, ..., 0]
+
+
+@pytest.mark.parametrize(("kernel", "shape", "side"), list(rows()))
+def test_infinities_stay_where_they_are(kernel, shape, side, rng):
+    case = Case(shape, *SHAPES[shape], *CHANNELS[kernel])
+    x, w, y = case.operands(rng)
+    with np.errstate(invalid="ignore"):
+        if side == "wgrad":
+            alone = [np.argwhere(number == 0) for number in meetings(case)]
+            operands: list[Any] = [
+                spoiled(rng, a, cells) for a, cells in zip((x, y), alone, strict=True)
+            ]
+            want = oracle.kernel_gradient(operands[0], operands[1], case)
+            assert np.isfinite(want).all()
+        else:
+            number = meetings(case)[side == "fprop"]
+            source, law = (x, oracle.conv_transpose) if side == "dgrad" else (y, oracle.conv)
+            operands = [spoiled(rng, source, rng.permutation(np.argwhere(number > 0))[:2]), w]
+            want = law(operands[0], operands[1], case)
+            assert not np.isfinite(want).all()
+    platform = "tpu" if kernel == "tpu" else "cuda"
+    with interpreted(platform):
+        task = task_of(case, side, "float32", platform)
+        got = np.asarray(compute(task, *(jnp.asarray(a, "float32") for a in operands)))
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+    finite = [np.where(np.isfinite(want), a, 0) for a in (got, want)]
+    assert_close(
+        finite[0], finite[1], "float32", slack=8 if (kernel, side) == ("hopper", "wgrad") else 1
+    )
