@@ -113,7 +113,7 @@ def _is_library_kernel(task: Task) -> bool:
 # `python -m bench --sides` measures such cases again.
 RULES = (
     # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
-    # depthwise k7 s1, 32x32x16: fprop 0.4 ms (gemm 2.1), but wgrad 5.8 (gemm 3.4)
+    # depthwise k7 s1, 32x32x16: fprop 0.1 ms (gemm 1.1), but wgrad 1.3 (phases 0.5)
     Rule("taps", _is_thin, "groups too thin for a matrix product: one fused loop"),
     # 21 -> 21, k16 s8, 35x35: dgrad 3.9 ms (gemm 9.3), fprop 5.9 (21), wgrad 11 (21)
     # 21 -> 21, k64 s32, 8x8: 7.8 (27), 13 (30), 8.0 (23); 128 -> 128 in 4 groups: 2.1 (2.8)
