@@ -62,7 +62,7 @@ def cost(name: str, task: Task) -> Cost:
 def tiles(name: str, task: Task) -> tuple[str | None, ...]:
     """How method ``name`` could cut ``task`` up, its own choice first; None for no choice."""
     names = getattr(METHODS[name], "tiles", None)
-    return (names(task) if names else ()) or (None,)
+    return (names(task) if names and refusal(name, task) is None else ()) or (None,)
 
 
 def choose(wanted: tuple[str, ...], task: Task) -> Choice:
@@ -106,9 +106,10 @@ def automatic(task: Task) -> Choice:
     advisor: Advisor | None = ADVISOR.value
     advised = advisor.advise(task) if advisor else None
     if advised is not None:
-        choice = choose((advised,), task)
-        how = f", in tiles of {choice.tile}" if choice.tile else ""
-        return replace(choice, reason=f"measured fastest by the tuning in force{how}")
+        tile = _advised_tile(advised, task)
+        how = f", in tiles of {tile}" if tile else ""
+        if refusal(advised, replace(task, tile=tile)) is None:
+            return Choice(advised, f"measured fastest by the tuning in force{how}", tile)
     able = [rule for rule in RULES if rule.fits(task) and refusal(rule.method, task) is None]
     modest = (rule for rule in able if not holds_too_much(task, cost(rule.method, task)))
     if rule := next(modest, able[0] if able else None):

@@ -85,3 +85,19 @@ def test_infinities_stay_where_they_are(kernel, shape, side, rng):
     assert_close(
         finite[0], finite[1], "float32", slack=8 if (kernel, side) == ("hopper", "wgrad") else 1
     )
+
+
+@can_interpret_gpus
+def test_an_infinity_in_float32_stays_one_where_it_is_made_of_halves(rng):
+    """The kernel gradient on Hopper: an infinity times a rest of zero would be NaN."""
+    case = Case("", (2, 3), (2, 2), (2, 2), (1, 1), ((0, 0), (0, 0)), 16, 16, 1, 1)
+    x, _, y = case.operands(rng)
+    x, y = np.array(x), (np.abs(y) + 1) / 1024
+    x[0, 1, 1, 5], x[0, 0, 2, 7] = np.inf, 3.4e38
+    want = np.asarray(oracle.kernel_gradient(x, y, case))
+    with interpreted("cuda"):
+        task = task_of(case, "wgrad", "float32", "cuda")
+        got = np.asarray(compute(task, *(jnp.asarray(a, "float32") for a in (x, y))))
+    assert np.isinf(want[:, :, 5]).all()
+    np.testing.assert_array_equal(np.isinf(got[:, :, 5]), np.isinf(want[:, :, 5]))
+    assert not np.isnan(got).any()

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -56,9 +57,11 @@ def test_any_tile_gives_the_same_answer(name, side, tile, rng):
 
 
 def test_tiles_that_a_task_cuts_down_to_the_same_are_one():
-    """Sixteen columns are narrower than any tile of Hopper's, and one row lower than two."""
+    """One row is lower than two; Hopper's are told apart by what they fetch ahead, too."""
     thin = task_of(WIDE._replace(channels=16, features=8), "dgrad", "bfloat16", "cuda")
-    assert METHODS["pallas"].tiles(thin) == ("64x128", "128x128")
+    first, *others = METHODS["pallas"].tiles(thin)
+    assert first == "64x128"
+    assert {first, *others} == set(hopper.TILES)
     row = task_of(DEEP._replace(input=(1, 35), kernel=(1, 1), crops=((0, 0),) * 2), "fprop",
                   "bfloat16", "cuda")  # fmt: skip
     assert METHODS["pallas"].tiles(row) == ("16x2", "32x2", "8x2")
@@ -130,12 +133,27 @@ def test_the_tile_measured_best_runs(method, tuning, monkeypatch, rng):
         assert plan.sides[0].choice.reason.endswith("in tiles of 128 rows")
 
 
-@pytest.mark.parametrize("method", ["pallas", "auto"])
-def test_a_tile_that_is_none_is_refused_by_name(method, tuning, rng):
+def test_a_tile_that_is_none_is_refused_by_name(tuning, rng):
     x, w, _ = (jnp.asarray(a) for a in SMALL.operands(rng))
     wrong = pytest.raises(jtconv.Unsupported, match=r"256 rows.*not '7 rows': measure")
     with interpreted("tpu"), favouring(tuning, "7 rows"), wrong:
-        jtconv.conv_transpose(x, w, method=method, **SMALL.keywords)
+        jtconv.conv_transpose(x, w, method="pallas", **SMALL.keywords)
+
+
+def test_auto_goes_on_to_the_rules_where_what_was_measured_refuses(tuning, rng):
+    x, w, _ = (jnp.asarray(a) for a in SMALL.operands(rng))
+    with interpreted("tpu"), favouring(tuning, "7 rows"):
+        plan = jtconv.explain(x, w, **SMALL.keywords)
+        jtconv.conv_transpose(x, w, **SMALL.keywords)
+    assert plan.sides[0].choice.method != "pallas"
+
+
+def test_what_refuses_is_watched_all_the_same():
+    """Three channels are none of Hopper's tiles: the next name has its turn, tuning or not."""
+    x, w = jnp.ones((1, 8, 3)), jnp.ones((2, 3, 4))
+    run = jax.jit(lambda x, w: jtconv.conv_transpose(x, w, method=("pallas", "auto")))
+    with jtconv.tune():
+        run.trace(x, w).lower(lowering_platforms=("cuda",))
 
 
 def test_tiles_are_kept_in_the_file(tuning):

@@ -52,7 +52,7 @@ def tiles(task: Task) -> tuple[str, ...]:
 
 
 def cost(task: Task) -> Cost:
-    """No zero is multiplied where the kernel is a multiple of the stride; little is held."""
+    """Useful products, and a copy of the kernel: what tiles fill up with zeros is not counted."""
     return Cost(task.multiply_adds, task.w_size * task.dtype.itemsize)
 
 

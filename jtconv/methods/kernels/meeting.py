@@ -23,11 +23,14 @@ def hidden(x: jax.Array, y: jax.Array, g: Geometry) -> tuple[jax.Array, jax.Arra
 
 def _met(a: Axis) -> tuple[np.ndarray, np.ndarray]:
     """Which cells of x and which of y some tap brings together, along one axis."""
-    place = a.stride * np.arange(a.input)[:, None] + a.dilation * np.arange(a.kernel) - a.lo
-    inside = (place >= 0) & (place < a.output)
-    large = np.zeros(a.output, bool)
-    large[place[inside]] = True
-    return np.asarray(inside.any(axis=1)), large
+    small, large = np.zeros(a.input, bool), np.zeros(a.output, bool)
+    for tap in range(a.kernel):
+        cells = a.inputs_of_tap(tap)
+        if cells:
+            small[cells.start : cells.stop] = True
+            first, last = (a.stride * i + a.dilation * tap - a.lo for i in (cells[0], cells[-1]))
+            large[first : last + 1 : a.stride] = True
+    return small, large
 
 
 def _select(a: jax.Array, met: np.ndarray, axis: int) -> jax.Array:

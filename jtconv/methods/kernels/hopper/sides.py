@@ -24,7 +24,8 @@ def refuse(task: Task) -> str | None:
     if task.dtype.name not in ("float16", "bfloat16", "float32") or task.result_dtype != task.dtype:
         return f"it takes and gives floats of 16 or 32 bits, not {task.dtype}-{task.result_dtype}"
     if task.dtype.itemsize == 4 and _is_exact(task):
-        return "it multiplies float32 as TF32, and the highest precision is asked for"
+        made = "from products of bfloat16" if task.side == "wgrad" else "as TF32"
+        return f"it multiplies float32 {made}, and the highest precision is asked for"
     if len(task.geometry) > 3:
         return "it is written for at most three axes"
     least = LINES[-1] // task.dtype.itemsize

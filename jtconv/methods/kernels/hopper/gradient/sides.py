@@ -46,11 +46,17 @@ def _in_halves(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     Three parts of a sum like any other, so they are three batches.
     """
     (x, x_rest), (y, y_rest) = _split(x), _split(y)
-    return jnp.concatenate([x, x, x_rest]), jnp.concatenate([y, y_rest, y])
+    # an infinity times the rest, which may be 0 or of the other sign, would be NaN
+    return jnp.concatenate([x, _finite(x), x_rest]), jnp.concatenate([y, y_rest, _finite(y)])
 
 
 def _split(a: jax.Array) -> tuple[jax.Array, jax.Array]:
     # XLA would see through a cast there and back, and find no rest.
-    large = lax.reduce_precision(a, exponent_bits=8, mantissa_bits=7)
-    rest = jnp.where(jnp.isfinite(large), a - large, 0)
-    return large.astype(jnp.bfloat16), rest.astype(jnp.bfloat16)
+    most = jnp.finfo(jnp.bfloat16).max.astype(a.dtype)
+    large = lax.reduce_precision(jnp.clip(a, -most, most), exponent_bits=8, mantissa_bits=7)
+    large = jnp.where(jnp.isfinite(a), large, a)
+    return large.astype(jnp.bfloat16), _finite(a - large).astype(jnp.bfloat16)
+
+
+def _finite(a: jax.Array) -> jax.Array:
+    return jnp.where(jnp.isfinite(a), a, jnp.zeros((), a.dtype))
