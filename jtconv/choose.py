@@ -110,11 +110,14 @@ def automatic(task: Task) -> Choice:
         how = f", in tiles of {tile}" if tile else ""
         if refusal(advised, replace(task, tile=tile)) is None:
             return Choice(advised, f"measured fastest by the tuning in force{how}", tile)
-    able = [rule for rule in RULES if rule.fits(task) and refusal(rule.method, task) is None]
-    modest = (rule for rule in able if not holds_too_much(task, cost(rule.method, task)))
-    if rule := next(modest, able[0] if able else None):
-        return Choice(rule.method, rule.reason)
-    return Choice("scatter", "no rule fits, and this can do everything")
+    least: Choice | None = None  # the first that holds too much, for want of a better one
+    for rule in RULES:
+        if rule.fits(task) and refusal(rule.method, task) is None:
+            choice = Choice(rule.method, rule.reason)
+            if not holds_too_much(task, cost(rule.method, task)):
+                return choice
+            least = least or choice
+    return least or Choice("scatter", "no rule fits, and this can do everything")
 
 
 def methods() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jtconv.methods import Cost, Side, Task, merged, stamps
+from jtconv.methods import Cost, Side, Task, library, merged, stamps
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,7 @@ def _has_heavy_kernel(task: Task) -> bool:
     """Some tens of rows, not more, meet a kernel that XLA's library reads as it lies."""
     rows = task.batch * math.prod(task.geometry.input)
     heavy = task.w_size * task.dtype.itemsize >= stamps.HEAVY_BYTES and 32 < rows <= 96
-    strided = any(a.stride > 1 for a in task.geometry)
-    undilated = all(a.dilation == 1 for a in task.geometry)
-    return _is_library_convolution(task) and heavy and strided and undilated
+    return _is_library_convolution(task) and heavy and library.sums_stamps(task)
 
 
 def _outgrows_cache(task: Task) -> bool:

@@ -14,9 +14,10 @@ def _table(title: str, trials: list[Trial]) -> Table:
     for column in ("problem", "way", "ms", "spread", "error"):
         table.add_column(column, justify="left" if column in ("problem", "way") else "right")
     for trial in trials:
-        low, high = (f"{1e3 * s:.2f}" for s in trial.spread)
-        error = f"{trial.error:.0e}"
-        table.add_row(trial.problem, trial.way, f"{1e3 * trial.median:.2f}", f"{low}-{high}", error)
+        low, middle, high = (
+            f"{1e3 * trial.times[at]:.2f}" for at in ("p10_s", "median_s", "p90_s")
+        )
+        table.add_row(trial.problem, trial.way, middle, f"{low}-{high}", f"{trial.error:.0e}")
     return table
 
 

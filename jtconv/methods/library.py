@@ -14,7 +14,7 @@ def cost(task: Task) -> Cost:
     """
     if task.side != "dgrad" or _is_backward_data(task):
         return Cost(task.multiply_adds, 0)
-    if _is_summed_from_stamps(task):
+    if sums_stamps(task):
         stamps = task.stamp_bytes // task.accumulator.itemsize
         return Cost(stamps * task.depth, 4 * stamps)
     waste = 1.0
@@ -34,7 +34,7 @@ def _is_backward_data(task: Task) -> bool:
     return task.platform in ("cuda", "rocm") and plain and padded
 
 
-def _is_summed_from_stamps(task: Task) -> bool:
+def sums_stamps(task: Task) -> bool:
     """What XLA:CPU computes as a matrix product and adds up.
 
     ``CanUseCustomTransposedConv`` in ``xla/backends/cpu/runtime/convolution_lib.h``.

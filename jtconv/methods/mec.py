@@ -71,10 +71,8 @@ def _dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 def _fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     patches = stamps.fprop(y, _kernel(w, task), _others(task))
-    along = _along(task)
-    patches = patches.reshape(*patches.shape[:-1], task.groups, -1, task.depth)
-    patches = patches.swapaxes(-2, -3)
-    shape = (*patches.shape[: 1 + len(along)], *along.kernel, task.channels)
+    along, patches = _along(task), _swapped(patches, task.groups, task.depth)
+    shape = (*patches.shape[:-1], *along.kernel, task.channels)
     return moves.overlap_add(patches.reshape(shape), along)
 
 
@@ -106,8 +104,13 @@ def _patches(x: jax.Array, task: Task) -> jax.Array:
     """``x`` gathered along the last axis: ``(N, *S, Q, g * t * c)``."""
     patches = moves.unfold(x, _along(task))
     space = patches.shape[: 1 + len(task.geometry)]
-    patches = patches.reshape(*space, -1, task.groups, task.depth).swapaxes(-2, -3)
-    return patches.reshape(*space, -1)
+    return _swapped(patches.reshape(*space, -1), task.geometry.axes[-1].kernel, task.depth)
+
+
+def _swapped(patches: jax.Array, first: int, depth: int) -> jax.Array:
+    """Taps and groups, of which ``first`` lie outside of the others, trade places."""
+    apart = patches.reshape(*patches.shape[:-1], first, -1, depth)
+    return apart.swapaxes(-2, -3).reshape(patches.shape)
 
 
 def _kernel(w: jax.Array, task: Task) -> jax.Array:

@@ -57,7 +57,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
 
 def patches(task: Task) -> int:
     """Numbers in patches of x along all axes."""
-    return task.batch * math.prod(task.geometry.input) * task.channels * taps(task.geometry)
+    return task.x_size * taps(task.geometry)
 
 
 def copies(task: Task) -> int:

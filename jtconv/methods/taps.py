@@ -55,10 +55,9 @@ def refuse(task: Task) -> str | None:
 def cost(task: Task) -> Cost:
     """Nothing is wasted; held are x padded (dgrad), sums of rows (fprop), y and sums (wgrad)."""
     g = task.geometry
-    x_size = task.batch * math.prod(g.input) * task.channels
     held = {
-        "dgrad": x_size,
-        "fprop": x_size * g.stride[-1],
+        "dgrad": task.x_size,
+        "fprop": task.x_size * g.stride[-1],
         "wgrad": task.y_size + g.block_count * STRIP,
     }
     return Cost(task.multiply_adds, held[task.side] * task.accumulator.itemsize)

@@ -76,6 +76,11 @@ class Task:
         return self.dtype.name in ("float16", "bfloat16")
 
     @property
+    def x_size(self) -> int:
+        """Numbers in x."""
+        return self.batch * math.prod(self.geometry.input) * self.channels
+
+    @property
     def y_size(self) -> int:
         """Numbers in y."""
         return self.batch * math.prod(self.geometry.output) * self.out_channels
@@ -88,8 +93,7 @@ class Task:
     @property
     def operand_bytes(self) -> int:
         """What x, w and y take."""
-        x_size = self.batch * math.prod(self.geometry.input) * self.channels
-        return (x_size + self.w_size + self.y_size) * self.dtype.itemsize
+        return (self.x_size + self.w_size + self.y_size) * self.dtype.itemsize
 
     @property
     def stamp_bytes(self) -> int:

@@ -1,13 +1,22 @@
 """How a result is cut up: flat numbers as places, and boxes of cells.
 
-All but ``box`` works on Python's integers and on the traced scalars of a kernel alike.
+``unravel`` and ``Boxes`` work on Python's integers and on the traced scalars of a kernel alike.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+
+def distinct(cuts: Mapping[str, Hashable]) -> tuple[str, ...]:
+    """The names of tiles, of those that a task cuts down to the same only the first."""
+    alike: dict[Hashable, str] = {}
+    for name, cut in cuts.items():
+        alike.setdefault(cut, name)
+    return tuple(alike.values())
 
 
 def unravel(number: Any, sizes: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from jtconv.geometry import Axis, Geometry
+from jtconv.methods.kernels.tiling import distinct
 from jtconv.methods.kernels.walk import Walk
 from jtconv.methods.task import Side, Task
 
@@ -93,10 +94,10 @@ class Columns:
 
 def tiles(task: Task) -> tuple[str, ...]:
     """The names of tiles that fit; those that a task has too few rows for are the same."""
-    alike: dict[tuple[int, int], str] = {}
+    fitting: dict[str, tuple[int, int]] = {}
     for name, tile in TILES.items():
         columns = Columns.cut(1, task, tile)
         few = task.side != "wgrad" or math.prod(task.geometry.kernel) * tile.width <= MOST_SUMS
         if few and columns.line_count * LINE_BYTES <= MEMORY_BYTES:
-            alike.setdefault((tile.width, columns.rows), name)
-    return tuple(alike.values())
+            fitting[name] = tile.width, columns.rows
+    return distinct(fitting)

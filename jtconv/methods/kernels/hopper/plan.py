@@ -17,10 +17,9 @@ from jtconv.methods.kernels.hopper.tile import (
     TALL,
     TILES,
     Tile,
-    distinct,
 )
 from jtconv.methods.kernels.phased import fronts
-from jtconv.methods.kernels.tiling import Boxes, unravel
+from jtconv.methods.kernels.tiling import Boxes, distinct, unravel
 from jtconv.methods.kernels.walk import Walk
 from jtconv.methods.task import Task
 
@@ -59,7 +58,8 @@ def tiles(task: Task) -> tuple[str, ...]:
     cells = task.batch * math.prod(walk.results) * math.prod(walk.phases)
     rows = cells * task.groups * channels(task)[1] // found[TALL].columns
     enough = 2 * MULTIPLIERS * PROCESSORS * TILES[TALL].rows
-    return distinct(TALL if rows >= enough else SHORT, found)
+    first = TALL if rows >= enough else SHORT
+    return distinct({first: found[first], **found})
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,3 @@ TILES = {
     "64x64": Tile(64, 64, 6),
 }
 TALL, SHORT = "128x128", "64x128"
-
-
-def distinct(first: str, cut: dict[str, Tile]) -> tuple[str, ...]:
-    """Names of tiles, ``first`` before all; of those that a task cuts down to the same, one."""
-    alike: dict[Tile, str] = {}
-    for name in sorted(cut, key=lambda name: name != first):
-        alike.setdefault(cut[name], name)
-    return tuple(alike.values())

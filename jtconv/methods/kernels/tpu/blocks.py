@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import jax.numpy as jnp
 
 from jtconv.methods.kernels.interpret import simulation
+from jtconv.methods.kernels.tiling import distinct
 from jtconv.methods.kernels.tpu import cells
 from jtconv.methods.task import Task
 
@@ -62,10 +63,7 @@ def refuse(task: Task) -> str | None:
 
 def tiles(task: Task) -> tuple[str, ...]:
     """The names of tiles to try; those that are cut down to the same blocks are one."""
-    alike: dict[Blocks | None, str] = {}
-    for name in TILES:
-        alike.setdefault(blocks(replace(task, tile=name)), name)
-    return tuple(alike.values())
+    return distinct({name: blocks(replace(task, tile=name)) for name in TILES})
 
 
 def blocks(task: Task) -> Blocks | None:

@@ -14,10 +14,9 @@ from jtconv.methods.kernels.hopper.tile import (
     TALL,
     TILES,
     Tile,
-    distinct,
 )
 from jtconv.methods.kernels.phased import fronts
-from jtconv.methods.kernels.tiling import Boxes, unravel
+from jtconv.methods.kernels.tiling import Boxes, distinct, unravel
 from jtconv.methods.kernels.walk import Walk
 from jtconv.methods.task import Task
 
@@ -48,7 +47,8 @@ def cut(task: Task) -> dict[str, Tile]:
 
 def tiles(task: Task) -> tuple[str, ...]:
     """The names of tiles to try: tall ones where y has channels for them."""
-    return distinct(TALL if channels(task)[0] > LINE else SHORT, cut(task))
+    first, found = TALL if channels(task)[0] > LINE else SHORT, cut(task)
+    return distinct({first: found[first], **found})
 
 
 @dataclass(frozen=True)
