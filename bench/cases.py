@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from jtconv.geometry import Geometry
+from jtconv.problem.geometry import Geometry
 
 SizeName = Literal["small", "true"]
 Size = tuple[int, ...]  # batch, then space

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from bench.cases import Case, select
-from jtconv.methods import Task
-from jtconv.methods.kernels.tpu import cells
-from jtconv.methods.kernels.tpu.blocks import Blocks, blocks
+from jtconv.algorithms.pallas.tpu import cells
+from jtconv.algorithms.pallas.tpu.blocks import Blocks, blocks
+from jtconv.problem.task import Task
 
 LAYERS = (
     "dcgan4", "dcgan5", "unet1", "unet4", "stylegan2", "hifigan1", "hifigan3", "dac2",
@@ -57,9 +57,9 @@ class Work:
 
     def products(self, side: int) -> int:
         """Multiply-adds of a matrix unit whose columns and depths come by the ``side``."""
-        t, lanes = self.task, cells.phases(self.task.geometry) * self.task.width
+        t, lanes = self.task, cells.phases(self.task.geometry) * self.task.y_channels_per_group
         rows = t.batch * math.prod(self.blocks.counts)
-        return rows * len(cells.shifts(t.geometry)) * _up(t.depth, side) * _up(lanes, side)
+        return rows * len(cells.shifts(t.geometry)) * _up(t.x_channels_per_group, side) * _up(lanes, side)
 
     @property
     def kernel_bytes(self) -> int:
@@ -69,25 +69,25 @@ class Work:
         others = math.prod(
             n + r.reach for n, r in zip(b.counts[1:], cells.rasters(g)[1:], strict=True)
         )
-        x = programs * b.window * others * t.depth
-        w = len(cells.shifts(g)) * cells.phases(g) * t.depth * t.width
-        w *= 1 if b.chunk == t.depth else programs
-        y = t.batch * math.prod(b.counts) * cells.phases(g) * t.width
+        x = programs * b.window * others * t.x_channels_per_group
+        w = len(cells.shifts(g)) * cells.phases(g) * t.x_channels_per_group * t.y_channels_per_group
+        w *= 1 if b.chunk == t.x_channels_per_group else programs
+        y = t.batch * math.prod(b.counts) * cells.phases(g) * t.y_channels_per_group
         return 2 * (x + w + y)
 
     @property
     def around_bytes(self) -> int:
         """What XLA moves besides: x into its window, y out of its lanes unless that is free."""
         t = self.task
-        x = t.batch * math.prod(t.geometry.input) * t.channels
-        cropped = any(a.lo or a.output % a.stride for a in t.geometry)
-        return 2 * (2 * x + (2 * t.y_size if cropped or t.width % 128 else 0))
+        x = t.batch * math.prod(t.geometry.x_size) * t.x_channels
+        cropped = any(a.lo or a.y_size % a.stride for a in t.geometry)
+        return 2 * (2 * x + (2 * t.y_elements if cropped or t.y_channels_per_group % 128 else 0))
 
     def seconds(self, chip: Chip) -> tuple[float, float, float]:
         """Of the floor, of the kernel, and of the kernel with what is around it."""
         t = self.task
-        x = t.batch * math.prod(t.geometry.input) * t.channels
-        moved = 2 * (x + t.w_size + t.y_size) / chip.bandwidth
+        x = t.batch * math.prod(t.geometry.x_size) * t.x_channels
+        moved = 2 * (x + t.w_elements + t.y_elements) / chip.bandwidth
         floor = max(t.multiply_adds / chip.multiply_adds, moved)
         compute = self.products(chip.side) / chip.multiply_adds
         kernel = max(compute, self.kernel_bytes / chip.bandwidth)

@@ -3,17 +3,17 @@
     y[s*i + d*t - lo] += x[i] * w[t]
 
 One law, three sides, many methods: see :func:`conv_transpose`. The layers and all that needs
-Flax wait in rooms of their own (``jtconv.nnx``, ``jtconv.linen``, ...), opened at first use.
+Flax are in packages of their own (``jtconv.nnx``, ``jtconv.linen``, ...), imported at first use.
 """
 
 from importlib import import_module as _import_module
 
 from jtconv.api import conv, conv_transpose, output_shape
-from jtconv.choose import methods
+from jtconv.dispatch.choose import methods
+from jtconv.dispatch.tuning import Tuning, tune
 from jtconv.matrices import conv_matrix
-from jtconv.methods import Unsupported
 from jtconv.plan import Plan, explain
-from jtconv.tuning import Tuning, tune
+from jtconv.problem.task import Unsupported
 from jtconv.unpool import max_pool_with_indices, max_unpool
 
 __version__ = "0.1.0"
@@ -33,14 +33,14 @@ __all__ = [
     "tune",
 ]
 
-_ROOMS = ("draw", "initializers", "interop", "linen", "models", "nnx", "upsampling")
+_LAZY = ("draw", "initializers", "interop", "linen", "models", "nnx", "upsampling")
 
 
 def __getattr__(name: str) -> object:
-    if name in _ROOMS:
+    if name in _LAZY:
         return _import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted({*globals(), *_LAZY})

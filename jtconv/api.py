@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
 from jax.typing import ArrayLike, DTypeLike
 
-from jtconv import operands, primitives, request
-from jtconv.choose import choose, parse_method, platform, task_of
-from jtconv.request import SIDES, Request
+from jtconv.dispatch import primitives
+from jtconv.dispatch.choose import choose, parse_method, platform
+from jtconv.problem import arguments, dtypes
+from jtconv.problem.call import Call
+from jtconv.problem.task import SIDES, Op
 
 PerAxis = int | Sequence[int]
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
@@ -36,14 +39,14 @@ def conv_transpose(
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> jax.Array:
-    """Transposed convolution: every input cell throws its stamp, and overlaps add.
+    """Transposed convolution: every input cell times the kernel, and overlaps add.
 
     Along each spatial axis, with input length n, kernel length k and crops (lo, hi)::
 
         y[s*i + d*t - lo, o] += x[i, c] * w[t, c, o]
         out = (n-1)*s + d*(k-1) + 1 - lo - hi
 
-    The kernel is not turned round: this is the exact transpose (adjoint) of :func:`conv`, as
+    The kernel is not flipped: this is the exact transpose (adjoint) of :func:`conv`, as
     in torch, and what ``jax.lax.conv_transpose`` computes with ``transpose_kernel=True``.
 
     Args:
@@ -51,7 +54,8 @@ def conv_transpose(
             example without a batch. A batch of 0 is fine.
         w: kernel, ``(*kernel, C_in // groups, C_out)``, of the dtype of ``x``.
         bias: ``(C_out,)``, of the dtype of ``x``, added to every output cell.
-        stride: distance between neighbouring stamps, in output cells; one int, or one per axis.
+        stride: distance between the outputs of neighbouring input cells, in output cells; one
+            int, or one per axis.
         padding: cells cropped from the full output: an int, one int per axis, one
             ``(lo, hi)`` pair per axis (negative extends with zeros), or a name: "SAME",
             "SAME_LOWER", "VALID", "FULL", "CAUSAL", in any letter case.
@@ -64,10 +68,10 @@ def conv_transpose(
         dilation: distance between neighbouring kernel cells, in output cells.
         groups: each group reads its own slice of the input channels and writes its own slice
             of the output channels.
-        dimension_numbers: three strings that say how input, kernel and output lie, such as
+        dimension_numbers: three strings, the order of the axes of input, kernel and output, such as
             ``("NCHW", "IOHW", "NCHW")``; channels last if None. A kernel whose O comes before
             its I may be the very array of the convolution this is the adjoint of.
-        flip_kernel: turn every kernel axis round first, as ``jax.lax.conv_transpose`` does
+        flip_kernel: flip every kernel axis first, as ``jax.lax.conv_transpose`` does
             unless told to transpose the kernel.
         method: "auto", the name of a method (see :func:`methods`), or several, of which the
             first that can do the problem runs.
@@ -93,20 +97,17 @@ def conv_transpose(
      [0. 2. 0. 3.]
      [4. 6. 6. 9.]]
     """
-    x, w = _operands(x, w)
-    asked = request.parse(
-        "conv_transpose",
-        x.shape,
-        w.shape,
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        output_size=output_size,
-        dilation=dilation,
-        groups=groups,
-        dimension_numbers=dimension_numbers,
-    )
-    return _run(asked, x, w, bias, flip_kernel, method, precision, preferred_element_type)
+    keywords = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "output_size": output_size,
+        "dilation": dilation,
+        "groups": groups,
+        "dimension_numbers": dimension_numbers,
+    }
+    rest = flip_kernel, method, precision, preferred_element_type
+    return _run("conv_transpose", x, w, bias, keywords, *rest)
 
 
 def conv(
@@ -143,7 +144,7 @@ def conv(
         dilation: distance between neighbouring kernel cells, in input cells.
         groups, dimension_numbers, method, precision, preferred_element_type: as in
             :func:`conv_transpose`.
-        flip_kernel: turn every kernel axis round first: convolution as signal processing has it.
+        flip_kernel: flip every kernel axis first: convolution as signal processing has it.
 
     Returns:
         ``(batch, *out, C_out)``, or as ``dimension_numbers`` says.
@@ -157,18 +158,16 @@ def conv(
     >>> print(conv(x, w, padding="full", flip_kernel=True)[:, 0])  # numpy.convolve
     [1. 3. 5. 7. 4. 0.]
     """
-    x, w = _operands(x, w)
-    asked = request.parse(
-        "conv",
-        x.shape,
-        w.shape,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-        dimension_numbers=dimension_numbers,
+    keywords = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "dimension_numbers": dimension_numbers,
+    }
+    return _run(
+        "conv", x, w, bias, keywords, flip_kernel, method, precision, preferred_element_type
     )
-    return _run(asked, x, w, bias, flip_kernel, method, precision, preferred_element_type)
 
 
 def output_shape(
@@ -196,48 +195,91 @@ def output_shape(
     >>> output_shape((1, 16, 16, 10), (5, 5, 10, 20), stride=3, padding=2)
     (1, 46, 46, 20)
     """
-    operands.flag("flip_kernel", flip_kernel)
+    dtypes.flag("flip_kernel", flip_kernel)
     parse_method(method)
-    operands.precision(precision)
+    dtypes.precision(precision)
     if preferred_element_type is not None:
-        operands.element_type(preferred_element_type)
-    asked = request.of_shapes("conv_transpose", x_shape, w_shape, keywords)
-    return asked.output_shape
-
-
-def _operands(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
-    x, w = operands.array("x", x), operands.array("w", w)
-    operands.check_same_dtype(x, "w", w)
-    return x, w
+        dtypes.element_type(preferred_element_type)
+    return Call.of_shapes("conv_transpose", x_shape, w_shape, keywords).output_shape
 
 
 def _run(
-    asked: Request,
-    x: jax.Array,
-    w: jax.Array,
+    op: Op,
+    x: Any,
+    w: Any,
     bias: Any,
+    keywords: dict[str, Any],
     flip_kernel: Any,
     method: Any,
     precision: Any,
     preferred: Any,
 ) -> jax.Array:
-    """The part both operations share, once the geometry is known."""
+    """What both operations share: check the arrays, look the call up, run it."""
+    x, w = dtypes.array("x", x), dtypes.array("w", w)
+    dtypes.check_same_dtype(x, "w", w)
+    flip, methods = dtypes.flag("flip_kernel", flip_kernel), parse_method(method)
+    result, precision = dtypes.result_dtype(x.dtype, preferred), dtypes.precision(precision)
+    operation = _operation(op, x.shape, w.shape, keywords, (flip, methods, precision, result))
+    arrays = [x, w]
     if bias is not None:
-        if isinstance(bias, int | str | tuple):
-            raise TypeError(
-                f"bias must be an array of shape ({asked.out_channels},), got {bias!r}. If it was "
-                f"meant for the stride or the padding: these go by name, stride={bias!r}."
-            )
-        bias = operands.array("bias", bias)
-        operands.check_bias(bias, asked.out_channels, x)
-    w = asked.kernel_of_the_law(w, operands.flag("flip_kernel", flip_kernel))
-    side, methods = SIDES[asked.op], parse_method(method)
-    precision, result = operands.precision(precision), operands.result_dtype(x.dtype, preferred)
+        arrays.append(_bias(bias, operation.call.out_channels, x))
     if "auto" not in methods:
         # A method that cannot do this is refused here and now, not when XLA comes to lower it.
-        choose(methods, task_of(asked, side, x.dtype, result, precision, platform()))
-    static = {"geometry": asked.geometry, "method": methods}
-    arrays = [asked.layout.enter(x), w] if bias is None else [asked.layout.enter(x), w, bias]
-    bind = getattr(primitives, side if bias is None else f"{side}_biased")
-    y = bind(*arrays, precision=precision, result=result, **static)
-    return asked.layout.leave(y)
+        choose(methods, operation.call.task(x.dtype, result, platform(), precision))
+    if any(isinstance(array, jax.core.Tracer) for array in arrays):
+        return operation.compute(*arrays)
+    return operation.compiled(*arrays)
+
+
+def _bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
+    if isinstance(bias, int | str | tuple):
+        raise TypeError(
+            f"bias must be an array of shape ({out_channels},), got {bias!r}. If it was "
+            f"meant for the stride or the padding: these go by name, stride={bias!r}."
+        )
+    bias = dtypes.array("bias", bias)
+    dtypes.check_bias(bias, out_channels, x)
+    return bias
+
+
+class _Operation:
+    """A checked call, ready to run: on traced arrays as it is, on concrete ones compiled."""
+
+    def __init__(
+        self, call: Call, flip: bool, methods: tuple[str, ...], precision: Any, result: str
+    ):
+        self.call, self.flip = call, flip
+        self.static = {
+            "geometry": call.geometry,
+            "method": methods,
+            "precision": precision,
+            "result": result,
+        }
+        self.compiled = jax.jit(self.compute)
+
+    def compute(self, x: jax.Array, w: jax.Array, *bias: jax.Array) -> jax.Array:
+        """From the user's layout to the canonical one, through a primitive, and back."""
+        side = SIDES[self.call.op][0]
+        bind = getattr(primitives, f"{side}_biased" if bias else side)
+        w = self.call.canonical_kernel(w, self.flip)
+        y = bind(self.call.layout.enter(x), w, *bias, **self.static)
+        return self.call.layout.leave(y)
+
+
+def _operation(
+    op: Op, x_shape: Any, w_shape: Any, keywords: dict[str, Any], static: tuple[Any, ...]
+) -> _Operation:
+    """The operation of a call, made once for equal shapes and keywords."""
+    try:
+        values = tuple(map(arguments.frozen, keywords.values()))
+    except arguments.NotFrozen:
+        return _Operation(Call.parse(op, x_shape, w_shape, **keywords), *static)
+    return _cached_operation(op, x_shape, w_shape, tuple(keywords), values, static)
+
+
+@lru_cache(maxsize=1024)
+def _cached_operation(
+    op: Op, x_shape: Any, w_shape: Any, names: Any, values: Any, static: tuple[Any, ...]
+) -> _Operation:
+    keywords = dict(zip(names, values, strict=True))
+    return _Operation(Call.parse(op, x_shape, w_shape, **keywords), *static)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
-from jtconv import arguments
+from jtconv.problem import arguments
 
 Initializer = Callable[..., jax.Array]
 PerAxis = int | Sequence[int]

@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jtconv import api, arguments, padding
-from jtconv.choose import parse_method
+from jtconv import api
+from jtconv.dispatch.choose import parse_method
+from jtconv.problem import arguments, padding
 
 _NAMES = (*padding.NAMES, "CIRCULAR")
 FLAX_NAMES = ("SAME", "VALID", "CIRCULAR")

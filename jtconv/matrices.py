@@ -1,4 +1,4 @@
-"""A convolution as one explicit matrix, dense or sparse."""
+"""conv_matrix: a convolution as one explicit matrix, dense or sparse."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.sparse import BCOO
 from jax.typing import ArrayLike
 
-from jtconv import arguments, operands, request
-from jtconv.geometry import Axis, Geometry
-from jtconv.request import Request
+from jtconv.problem import arguments, dtypes
+from jtconv.problem.call import Call
+from jtconv.problem.geometry import Axis, Geometry
 
 
 def conv_matrix(
@@ -28,7 +26,7 @@ def conv_matrix(
     dimension_numbers: Any = None,
     flip_kernel: bool = False,
     sparse: bool = False,
-) -> jax.Array | BCOO:
+) -> Any:
     """The matrix C of a convolution: ``conv(x, w) == C @ x.ravel()``, reshaped.
 
     Its transpose is the transposed convolution: ``conv_transpose(y, w) == C.T @ y.ravel()``
@@ -54,14 +52,14 @@ def conv_matrix(
      [0. 1. 2. 3. 0.]
      [0. 0. 1. 2. 3.]]
     """
-    w = operands.array("w", w)
+    w = dtypes.array("w", w)
     shape = arguments.shape("input_shape", input_shape)
     if len(shape) != w.ndim - 1:
         raise ValueError(
             f"input_shape must have {w.ndim - 1} entries, one example without batch, to go with "
             f"a w of {w.ndim} axes; got {shape}."
         )
-    asked = request.parse(
+    call = Call.parse(
         "conv",
         shape,
         w.shape,
@@ -71,40 +69,42 @@ def conv_matrix(
         groups=groups,
         dimension_numbers=dimension_numbers,
     )
-    kernel = asked.kernel_of_the_law(w, operands.flag("flip_kernel", flip_kernel))
-    rows, columns, cells = _entries(asked)
-    size = math.prod(asked.output_shape), math.prod(shape)
-    values = kernel.astype(operands.result_dtype(w.dtype, None)).ravel()[cells]
-    if operands.flag("sparse", sparse):
+    kernel = call.canonical_kernel(w, dtypes.flag("flip_kernel", flip_kernel))
+    rows, columns, taps = _entries(call)
+    size = math.prod(call.output_shape), math.prod(shape)
+    values = kernel.astype(dtypes.result_dtype(w.dtype, None)).ravel()[taps]
+    if dtypes.flag("sparse", sparse):
+        from jax.experimental.sparse import BCOO  # only here: it takes a while to import
+
         indices = jnp.asarray(np.stack([rows, columns], axis=-1))
         return BCOO((values, indices), shape=size, unique_indices=True)
     return jnp.zeros(size, values.dtype).at[rows, columns].set(values, unique_indices=True)
 
 
-def _entries(asked: Request) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row, column and kernel cell (all ravelled) of every entry of C that can be non-zero."""
-    g = asked.geometry
-    small, large, kernel = _spatial_entries(g)
-    depth, width = asked.small_channels // g.groups, asked.large_channels // g.groups
-    group, c, o = (a.ravel() for a in np.mgrid[: g.groups, :depth, :width])
-    c_of_all, o_of_all = group * depth + c, group * width + o
-    outputs = _user_index(asked, "output", (*g.input, asked.small_channels))
-    inputs = _user_index(asked, "input", (*g.output, asked.large_channels))
-    rows = outputs[small[:, None] * asked.small_channels + c_of_all]
-    columns = inputs[large[:, None] * asked.large_channels + o_of_all]
-    cells = (kernel[:, None] * depth + c) * asked.large_channels + o_of_all
-    return rows.ravel(), columns.ravel(), cells.ravel()
+def _entries(call: Call) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and tap (all ravelled) of every entry of C that can be non-zero."""
+    g = call.geometry
+    i, m, t = _spatial_entries(g)
+    c_size, o_size = call.x_channels // g.groups, call.y_channels // g.groups
+    group, c, o = (a.ravel() for a in np.mgrid[: g.groups, :c_size, :o_size])
+    c_of_all, o_of_all = group * c_size + c, group * o_size + o
+    outputs = _user_index(call, "output", (*g.x_size, call.x_channels))
+    inputs = _user_index(call, "input", (*g.y_size, call.y_channels))
+    rows = outputs[i[:, None] * call.x_channels + c_of_all]
+    columns = inputs[m[:, None] * call.y_channels + o_of_all]
+    taps = (t[:, None] * c_size + c) * call.y_channels + o_of_all
+    return rows.ravel(), columns.ravel(), taps.ravel()
 
 
 def _spatial_entries(g: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Input cell, output cell and kernel cell, ravelled over the axes, of every product."""
-    small = large = kernel = np.zeros(1, int)
+    """Position in x, in y and in the kernel, ravelled over the axes, of every product."""
+    in_x = in_y = in_kernel = np.zeros(1, int)
     for axis in g:
         i, m, t = _axis_entries(axis)
-        small = (small[:, None] * axis.input + i).ravel()
-        large = (large[:, None] * axis.output + m).ravel()
-        kernel = (kernel[:, None] * axis.kernel + t).ravel()
-    return small, large, kernel
+        in_x = (in_x[:, None] * axis.x_size + i).ravel()
+        in_y = (in_y[:, None] * axis.y_size + m).ravel()
+        in_kernel = (in_kernel[:, None] * axis.kernel + t).ravel()
+    return in_x, in_y, in_kernel
 
 
 def _axis_entries(axis: Axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -113,9 +113,9 @@ def _axis_entries(axis: Axis) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return i, axis.stride * i + axis.dilation * t - axis.lo, t
 
 
-def _user_index(asked: Request, side: str, canonical: tuple[int, ...]) -> np.ndarray:
+def _user_index(call: Call, side: str, canonical: tuple[int, ...]) -> np.ndarray:
     """For every cell in canonical order, its place in the user's ravelled array."""
-    lay = asked.layout
+    lay = call.layout
     spec = lay.specs[0 if side == "input" else 2].replace("N", "")
     order = [spec.index(letter) for letter in (*lay.spatial, "C")]
     shape = [0] * len(spec)

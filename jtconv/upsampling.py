@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jtconv import arguments, operands
-from jtconv.unpool.pool import PerAxis, spatial
-from jtconv.unpool.unpool import kept, nearest_unpool
+from jtconv.problem import arguments, dtypes
+from jtconv.unpool import PerAxis, kept, nearest_unpool, spatial
 
 
 def resize(
@@ -45,7 +44,7 @@ def resize(
     interpolation = arguments.choice("interpolation", interpolation, names)
     if interpolation == "nearest":
         return nearest_unpool(x, factor, output_size=output_size)
-    x = operands.array("x", x)
+    x = dtypes.array("x", x)
     space = spatial("factor", factor, x)
     factors = arguments.per_axis("factor", factor, len(space), least=1)
     larger = [n * f for n, f in zip(space, factors, strict=True)]
@@ -73,7 +72,7 @@ def pixel_shuffle(
     >>> print(pixel_shuffle(jnp.array([[1., 2.], [3., 4.]]), (2,))[:, 0])
     [1. 2. 3. 4.]
     """
-    x = operands.array("x", x)
+    x = dtypes.array("x", x)
     space = spatial("factor", factor, x)
     rank, channels = len(space), x.shape[-1]
     factors = arguments.per_axis("factor", factor, rank, least=1)

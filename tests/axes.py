@@ -12,10 +12,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from jtconv.methods import METHODS
+from jtconv.algorithms import ALGORITHMS
 from tests.cases import CASES, TELLING, Case
 
-NAMES = (*METHODS, "auto")
+NAMES = (*ALGORITHMS, "auto")
 every_method = pytest.mark.parametrize("method", NAMES)
 
 

@@ -11,7 +11,7 @@ class Case(NamedTuple):
     """One transposed convolution in the words of the law, channels last."""
 
     name: str
-    input: tuple[int, ...]
+    x_size: tuple[int, ...]
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
@@ -23,20 +23,20 @@ class Case(NamedTuple):
 
     @property
     def x_shape(self) -> tuple[int, ...]:
-        return (self.batch, *self.input, self.channels)
+        return (self.batch, *self.x_size, self.channels)
 
     @property
     def w_shape(self) -> tuple[int, ...]:
         return (*self.kernel, self.channels // self.groups, self.features)
 
     @property
-    def output(self) -> tuple[int, ...]:
-        columns = zip(self.input, self.kernel, self.stride, self.dilation, self.crops, strict=True)
+    def y_size(self) -> tuple[int, ...]:
+        columns = zip(self.x_size, self.kernel, self.stride, self.dilation, self.crops, strict=True)
         return tuple((n - 1) * s + d * (k - 1) + 1 - lo - hi for n, k, s, d, (lo, hi) in columns)
 
     @property
     def y_shape(self) -> tuple[int, ...]:
-        return (self.batch, *self.output, self.features)
+        return (self.batch, *self.y_size, self.features)
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Case(NamedTuple):
     @property
     def adjoint_keywords(self) -> dict[str, Any]:
         """The same for the operation's adjoint, which reads the same kernel array."""
-        space = "DHWT"[: len(self.input)]
+        space = "DHWT"[: len(self.x_size)]
         outside = f"N{space}C"
         return {**self.keywords, "dimension_numbers": (outside, f"{space}OI", outside)}
 
@@ -78,7 +78,7 @@ def random(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.n
 
 def one_axis(
     name: str,
-    input: int,
+    x_size: int,
     kernel: int,
     stride: int = 1,
     dilation: int = 1,
@@ -86,7 +86,7 @@ def one_axis(
     **rest: int,
 ) -> Case:
     """A case with one spatial axis."""
-    return Case(name, (input,), (kernel,), (stride,), (dilation,), (crops,), **rest)
+    return Case(name, (x_size,), (kernel,), (stride,), (dilation,), (crops,), **rest)
 
 
 ONE_AXIS = (

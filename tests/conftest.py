@@ -27,7 +27,7 @@ jax.config.update("jax_enable_x64", True)
 # Annotations become checks, here and never for users.  The rooms that take whatever a user
 # wrote are left out: their own messages are under test, not beartype's.  So are the
 # primitives, whose rules are handed constants that are no ``jax.Array`` yet.
-CHECKED_ROOMS = ["jtconv.geometry", "jtconv.choose", "jtconv.methods"]
+CHECKED_ROOMS = ["jtconv.problem.geometry", "jtconv.dispatch.choose", "jtconv.algorithms"]
 install_import_hook(CHECKED_ROOMS, "beartype.beartype")
 
 
@@ -102,7 +102,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     if values is None or not any(v == "pallas" for v in values.params.values() if type(v) is str):
         return (yield)
     from jtconv import Unsupported
-    from jtconv.methods.kernels.interpret import interpreted
+    from jtconv.algorithms.pallas.interpret import interpreted
 
     here = pyfuncitem.path.stem in INTERPRETED
     with interpreted("tpu") if here else contextlib.nullcontext():

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.pallas import mosaic_gpu
 
-from jtconv.geometry import Geometry
-from jtconv.methods import METHODS, Task
+from jtconv.algorithms import ALGORITHMS
+from jtconv.problem.geometry import Geometry
+from jtconv.problem.task import Task
 from tests import oracle
 from tests.cases import Case
 
@@ -19,7 +20,7 @@ can_interpret_gpus = pytest.mark.skipif(
 
 
 def task_of(case: Case, side, dtype, platform: str = "cpu", precision=None) -> Task:
-    columns = case.input, case.kernel, case.stride, case.dilation, case.crops
+    columns = case.x_size, case.kernel, case.stride, case.dilation, case.crops
     geometry, dtype = Geometry.of(*columns, case.groups), jnp.dtype(dtype)
     channels = case.channels, case.features
     return Task(side, geometry, case.batch, *channels, dtype, dtype, platform, precision)
@@ -30,7 +31,7 @@ def compute(task: Task, *operands):
 
     Primitives would refuse a platform that is not here.
     """
-    method = METHODS["pallas"]
+    method = ALGORITHMS["pallas"]
     assert method.refuse(task) is None
     return (method.biased if len(operands) == 3 else getattr(method, task.side))(*operands, task)
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jtconv
-from jtconv.geometry import Geometry
 from jtconv.plan import Plan
+from jtconv.problem.geometry import Geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +51,13 @@ class Case:
     @cached_property
     def value(self) -> np.ndarray:
         """What it computes: NumPy loops over the stamps of its geometry."""
-        (x, w, bias), asked = self.numbers(), self.plan.request
+        (x, w, bias), call = self.numbers(), self.plan.call
         w = np.flip(w, tuple(range(self.rank))) if self.keywords.get("flip_kernel") else w
-        depth, width = w.shape[-2], w.shape[-1] // asked.geometry.groups
-        y = np.zeros(asked.output_shape)
-        for small, t, large in _stamps(asked.geometry):
+        depth, width = w.shape[-2], w.shape[-1] // call.geometry.groups
+        y = np.zeros(call.output_shape)
+        for small, t, large in _stamps(call.geometry):
             into, out_of = (large, small) if self.op == "conv_transpose" else (small, large)
-            for g in range(asked.geometry.groups):
+            for g in range(call.geometry.groups):
                 inside, outside = (slice(g * n, (g + 1) * n) for n in (depth, width))
                 taken = x[(slice(None), *out_of, inside)]
                 y[(slice(None), *into, outside)] += taken @ w[(*t, slice(None), outside)]
@@ -66,11 +66,11 @@ class Case:
 
 def _stamps(g: Geometry) -> Iterator[tuple[tuple, tuple, tuple]]:
     """Cells of the small side, the kernel and the large side that meet."""
-    for i in np.ndindex(g.input):
+    for i in np.ndindex(g.x_size):
         for t in np.ndindex(g.kernel):
             pairs = zip(i, t, g, strict=True)
             m = tuple(a.stride * one + a.dilation * tap - a.lo for one, tap, a in pairs)
-            if all(0 <= at < size for at, size in zip(m, g.output, strict=True)):
+            if all(0 <= at < size for at, size in zip(m, g.y_size, strict=True)):
                 yield i, t, m
 
 

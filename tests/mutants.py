@@ -18,8 +18,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jtconv import primitives
-from jtconv.geometry import Geometry
+from jtconv.dispatch import primitives
+from jtconv.problem.geometry import Geometry
 
 SIDES = ("dgrad", "fprop", "wgrad")
 # Operands of each side and where its kernel is: in, or out.
@@ -81,9 +81,9 @@ def apply(mutant: str) -> None:
                 for side in SIDES
             }
         )
-        for name, method in primitives.METHODS.items()
+        for name, method in primitives.ALGORITHMS.items()
     }
-    primitives.METHODS = mutants
+    primitives.ALGORITHMS = mutants
 
 
 def notices(table: str, mutant: str | None) -> bool:

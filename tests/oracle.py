@@ -29,11 +29,11 @@ def wide(a: Any) -> np.ndarray:
 def _stamps(case: Case) -> Iterator[tuple[tuple, tuple, tuple, slice, slice]]:
     """Indices of x, of w and of y that meet, with the channels of x and of y in each group."""
     depth, width = case.channels // case.groups, case.features // case.groups
-    for i in itertools.product(*map(range, case.input)):
+    for i in itertools.product(*map(range, case.x_size)):
         for t in itertools.product(*map(range, case.kernel)):
             columns = zip(i, t, case.stride, case.dilation, case.crops, strict=True)
             cell = tuple(s * a + d * b - lo for a, b, s, d, (lo, _) in columns)
-            if all(0 <= c < m for c, m in zip(cell, case.output, strict=True)):
+            if all(0 <= c < m for c, m in zip(cell, case.y_size, strict=True)):
                 for g in range(case.groups):
                     inside = slice(g * depth, (g + 1) * depth)
                     outside = slice(g * width, (g + 1) * width)
@@ -71,7 +71,7 @@ def _meetings(case: Case) -> list[np.ndarray]:
     """Per axis, ``E[i, t, m] = 1`` where input i and kernel cell t land on output m."""
     tables = []
     columns = zip(
-        case.input, case.kernel, case.output, case.stride, case.dilation, case.crops, strict=True
+        case.x_size, case.kernel, case.y_size, case.stride, case.dilation, case.crops, strict=True
     )
     for n, k, m, s, d, (lo, _) in columns:
         place = s * np.arange(n)[:, None] + d * np.arange(k) - lo
@@ -81,7 +81,7 @@ def _meetings(case: Case) -> list[np.ndarray]:
 
 def formula(x: Any, w: Any, case: Case) -> jax.Array:
     """The law as one einsum over x, w and the tables of meetings."""
-    rank = len(case.input)
+    rank = len(case.x_size)
     i, t, m = "abcd"[:rank], "ijkl"[:rank], "uvwx"[:rank]
     x = x.reshape(*x.shape[:-1], case.groups, -1)
     w = w.reshape(*w.shape[:-1], case.groups, case.features // case.groups)

@@ -15,12 +15,12 @@ import pytest
 from jax.experimental.sparse import BCOO
 
 import jtconv
-from jtconv.methods import METHODS
+from jtconv.algorithms import ALGORITHMS
 from tests.axes import each, every_method, every_method_and_case
 from tests.cases import BY_NAME, TELLING
 from tests.compare import assert_close
 
-PAIRS = list(itertools.pairwise([*METHODS, next(iter(METHODS))]))
+PAIRS = list(itertools.pairwise([*ALGORITHMS, next(iter(ALGORITHMS))]))
 
 
 def inner(a, b) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_the_gradient_of_conv_is_conv_transpose(method, name, rng):
 def test_the_matrix_is_the_operator(case, rng):
     """``conv_matrix`` maps as ``conv`` does, and its transpose as ``conv_transpose``."""
     x, w, y = case.operands(rng)
-    shape = (*case.output, case.features)
+    shape = (*case.y_size, case.features)
     matrix = jtconv.conv_matrix(w, shape, **case.adjoint_keywords)
     sparse = jtconv.conv_matrix(w, shape, sparse=True, **case.adjoint_keywords)
     assert isinstance(sparse, BCOO)

@@ -1,10 +1,13 @@
-"""The house: who may import whom, what is public, and what may not be said where."""
+"""The architecture: who may import whom, what is public, and what may not be used where."""
 
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -14,46 +17,7 @@ import jtconv
 HOME = Path(jtconv.__file__).parent
 FILES = sorted(path.relative_to(HOME).as_posix() for path in HOME.rglob("*.py"))
 
-# Floors, bottom first; rooms on one floor do not know of each other.
-FLOORS = (
-    {"arguments", "geometry"},
-    {"padding"},
-    {"layout"},
-    {"request", "operands"},
-    {"words"},
-    {"methods"},
-    {"rules"},
-    {"choose", "batching"},
-    {"primitives"},
-    {"matrices", "tuning"},
-    {"plan"},
-    {"api"},
-    {"layers", "unpool"},
-    {"upsampling"},
-    {"nnx", "linen", "initializers", "shard"},
-    {"interop"},
-    {"models", "draw"},
-    {"cli"},
-    {"__main__"},
-)
-# What several methods are written against; the methods themselves never meet.
-SHARED = {
-    "task",
-    "products",
-    "moves",
-    "raster",
-    "stamps",
-    "cells",
-    "mirror",
-    "mec",
-    "unit",
-    "merged",
-    "strips",
-    "convolution",
-    "library",
-    "kernels",
-}
-
+SPECIAL = ("__init__", "__main__")
 PUBLIC = {
     "Plan",
     "Tuning",
@@ -86,49 +50,76 @@ def imported(file: str) -> set[str]:
     return names
 
 
-def room(dotted: str) -> str | None:
-    """The room of the package a dotted name lies in, if it does."""
+def layers() -> dict[str, int]:
+    """The layer of every package and file, as CONTRIBUTING's table has it."""
+    text = (HOME.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("<!-- layers -->")[1].split("<!-- /layers -->")[0]
+    rows = (line.split("|") for line in table.strip().splitlines()[2:])
+    return {name: int(row[1]) for row in rows for name in re.findall(r"`(\w+)`", row[2])}
+
+
+LAYERS = layers()
+
+
+def package(dotted: str) -> str | None:
+    """The package or file of jtconv that a dotted name is in, if it is."""
     parts = dotted.split(".")
     return parts[1] if parts[0] == "jtconv" and len(parts) > 1 else None
 
 
-def room_of(file: str) -> str:
+def package_of(file: str) -> str:
     return file.removesuffix(".py").split("/")[0]
 
 
-def floor(name: str) -> int:
-    found = [number for number, rooms in enumerate(FLOORS) if name in rooms]
-    assert found, f"jtconv.{name} has no floor: give it one in {Path(__file__).name}"
-    return found[0]
+def test_the_table_of_layers_names_what_is_there():
+    assert LAYERS.keys() == {package_of(file) for file in FILES} - {"__init__"}
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file != "__init__.py"])
-def test_a_file_imports_only_from_floors_below(file):
-    here = room_of(file)
+def test_a_file_imports_only_from_lower_layers(file):
+    here = package_of(file)
     for name in imported(file):
-        there = room(name)
+        there = package(name)
         if there in (None, here):
             continue
-        assert floor(there) < floor(here), f"{file} imports {name}, which is not below it"
+        assert LAYERS[there] < LAYERS[here], f"{file} imports {name}, which is not of a lower layer"
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if f.startswith("methods/")])
-def test_methods_never_import_each_other(file):
-    name = Path(file).stem
+@pytest.mark.parametrize("file", [f for f in FILES if f.startswith("algorithms/")])
+def test_algorithms_never_import_each_other(file):
+    name = Path(file).parts[1].removesuffix(".py")
     if name == "__init__":
-        pytest.skip("the table of methods knows them all")
-    met = {
-        dotted.split(".")[2] for dotted in imported(file) if dotted.startswith("jtconv.methods.")
-    }
-    assert met <= SHARED - {name}
+        pytest.skip("the table of algorithms knows them all")
+    met = {d.split(".")[2] for d in imported(file) if d.startswith("jtconv.algorithms.")}
+    assert met <= {"common", "algorithm", name} - ({"pallas"} if name == "common" else set())
+
+
+@pytest.mark.parametrize("name", sorted(name for name in LAYERS if name != "__main__"))
+def test_every_package_can_be_imported_first(name):
+    """In a process of its own, by its full name, which no function of the same name hides."""
+    look = f"import jtconv.{name} as module; assert module.__name__ == 'jtconv.{name}', module"
+    subprocess.run([sys.executable, "-c", look], cwd=HOME.parent, check=True)
+
+
+def modules() -> list[tuple[str, str]]:
+    """Every module and package, as the package that holds it and its own name there."""
+    dotted = (file.removesuffix(".py").removesuffix("/__init__").split("/") for file in FILES)
+    return [(".".join(("jtconv", *parts[:-1])), parts[-1]) for parts in dotted]
+
+
+@pytest.mark.parametrize(("parent", "name"), [m for m in modules() if m[1] not in SPECIAL])
+def test_no_module_has_the_name_of_a_public_function(parent, name):
+    """Not in one namespace: `jtconv.nnx.accelerate` is a function, so no file is called that."""
+    found = getattr(importlib.import_module(parent), name, None)
+    assert found is None or isinstance(found, types.ModuleType)
 
 
 def needs(name: str) -> set[str]:
-    """The outside modules that importing a room brings in, through rooms below it too."""
+    """The outside modules that importing a file of problem/ brings in, through others there too."""
     outside: set[str] = set()
-    for dotted in imported(f"{name}.py"):
-        there = room(dotted)
-        outside |= needs(there) if there else {dotted.split(".")[0]}
+    for dotted in imported(f"problem/{name}.py"):
+        inside = dotted.startswith("jtconv.problem.")
+        outside |= needs(dotted.split(".")[2]) if inside else {dotted.split(".")[0]}
     return outside
 
 
@@ -139,7 +130,7 @@ def test_integers_need_no_jax(name):
 
 
 def test_importing_jtconv_leaves_flax_alone():
-    """It takes a second; rooms that need it are opened at first use."""
+    """It takes a second; what needs it is imported at first use."""
     look = "import jtconv, sys; print('flax' in sys.modules, jtconv.nnx, 'flax' in sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", look], cwd=HOME.parent, capture_output=True, text=True, check=True
@@ -151,7 +142,7 @@ def test_importing_jtconv_leaves_flax_alone():
 def test_one_file_knows_the_interpreters():
     users = [file for file in FILES if any(".interpreters" in name for name in imported(file))]
     text = [file for file in FILES if "jax.interpreters" in (HOME / file).read_text("utf-8")]
-    assert users == text == ["primitives.py"]
+    assert users == text == ["dispatch/primitives.py"]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -173,9 +164,8 @@ def test_every_file_says_what_it_is(file):
 def test_public_names_are_those_of_the_contract():
     assert set(jtconv.__all__) == PUBLIC
     assert list(jtconv.__all__) == sorted(jtconv.__all__)
-    rooms = {room_of(file) for file in FILES}
-    names = {name for name in vars(jtconv) if not name.startswith("_")} - rooms
-    assert names <= PUBLIC | {"methods"}, "a public name that __all__ does not list"
+    names = {name for name in vars(jtconv) if not name.startswith("_")} - LAYERS.keys()
+    assert names <= PUBLIC, "a public name that __all__ does not list"
 
 
 def test_public_names_are_documented_by_example():

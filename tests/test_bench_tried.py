@@ -9,8 +9,9 @@ import pytest
 
 from bench.tried import minimal, pairs
 from bench.tried.trial import race
-from jtconv.geometry import Geometry
-from jtconv.methods import Task, gemm
+from jtconv.algorithms import gemm
+from jtconv.problem.geometry import Geometry
+from jtconv.problem.task import Task
 from tests.compare import assert_close
 
 
@@ -20,7 +21,7 @@ def test_minimal_filtering(space, lo, rng):
     rank, double = len(space), np.dtype("float64")
     geometry = Geometry.of(space, (4,) * rank, (2,) * rank, crops=((lo, 1),) * rank)
     x, w = rng.normal(size=(2, *space, 3)), rng.normal(size=(*(4,) * rank, 3, 5))
-    y = rng.normal(size=(2, *geometry.output, 5))
+    y = rng.normal(size=(2, *geometry.y_size, 5))
     pairs_of = {"dgrad": (x, w), "fprop": (y, w), "wgrad": (x, y)}
     for side, pair in pairs_of.items():
         task = Task(side, geometry, 2, 3, 5, double, double)  # type: ignore[arg-type]

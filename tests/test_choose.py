@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import pytest
 
 from bench.layers import CASES
-from jtconv import choose, rules
-from jtconv.geometry import Geometry
-from jtconv.methods import Task
+from jtconv.dispatch import choose, rules
+from jtconv.problem.geometry import Geometry
+from jtconv.problem.task import Task
 
 SINGLE = jnp.dtype("float32")
 

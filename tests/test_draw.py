@@ -58,10 +58,10 @@ def numbers(problem, rng):
 
 def value(x, w, g):
     """The law once more, by a NumPy loop."""
-    y = np.zeros(g.output)
+    y = np.zeros(g.y_size)
     for i, t in itertools.product(np.ndindex(x.shape), np.ndindex(w.shape)):
         m = tuple(a.stride * n + a.dilation * k - a.lo for a, n, k in zip(g, i, t, strict=True))
-        if all(0 <= at < size for at, size in zip(m, g.output, strict=True)):
+        if all(0 <= at < size for at, size in zip(m, g.y_size, strict=True)):
             y[m] += x[i] * w[t]
     return y
 
@@ -101,7 +101,7 @@ def test_lit_are_the_taps_of_that_output_cell(problem, view, rng):
     x, w, keywords = numbers(problem, rng)
     drawing = draw(x, w, view=view, **keywords)
     g = drawing.problem.geometry
-    for m, frame in zip(np.ndindex(g.output), drawing.frames, strict=True):
+    for m, frame in zip(np.ndindex(g.y_size), drawing.frames, strict=True):
         assert {(i, t) for _, i, t in frame.products} == taps(g, m)
         assert frame.grid("y").lit() == {m}
         inputs, kernel = {i for i, _ in taps(g, m)}, {t for _, t in taps(g, m)}
@@ -119,8 +119,8 @@ def test_lit_is_the_stamp_of_that_input_cell(problem, rng):
     x, w, keywords = numbers(problem, rng)
     drawing = draw(x, w, **keywords)
     g = drawing.problem.geometry
-    for i, frame in zip(np.ndindex(g.input), drawing.frames, strict=True):
-        stamp = {(m, t) for m in np.ndindex(g.output) for at, t in taps(g, m) if at == i}
+    for i, frame in zip(np.ndindex(g.x_size), drawing.frames, strict=True):
+        stamp = {(m, t) for m in np.ndindex(g.y_size) for at, t in taps(g, m) if at == i}
         assert {(m, t) for m, _, t in frame.products} == stamp
         assert frame.grid("x").lit() == {i}
         assert frame.grid("y").lit() == {m for m, _ in stamp}

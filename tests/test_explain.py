@@ -1,4 +1,4 @@
-"""explain: its laws can be executed, its sizes asked for, its paddings used."""
+"""explain: its laws can be executed, its sizes call for, its paddings used."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import jtconv
-from jtconv import request
-from jtconv.words import READERS
+from jtconv.conventions import FROM_TEXT
+from jtconv.problem.call import Call
 from tests.compare import assert_close
 from tests.layers import Case, cases
 
@@ -34,7 +34,7 @@ def along(axis, x, w):
     spread = np.zeros(a.effective_kernel)
     spread[:: a.dilation] = w
     if axis.transposed:
-        large = np.zeros((a.input - 1) * a.stride + 1)
+        large = np.zeros((a.x_size - 1) * a.stride + 1)
         large[:: a.stride] = x
         y = np.pad(np.convolve(large, spread), (max(-lo, 0), max(-hi, 0)))
         return y[max(lo, 0) :][: axis.output]
@@ -51,7 +51,7 @@ def test_the_law_it_prints_can_be_executed(case, rng):
         if not axis.transposed:
             x[: len(n)] = n
         code = compile(axis.law, "law", "exec")
-        for i, t in itertools.product(range(axis.axis.input), range(axis.axis.kernel)):
+        for i, t in itertools.product(range(axis.axis.x_size), range(axis.axis.kernel)):
             exec(code, {"x": x, "y": y, "w": w, "i": i, "t": t})
         assert_close(y[: axis.output], along(axis, n, w))
 
@@ -135,7 +135,7 @@ def test_which_padding_gives_71():
 def test_c5_what_explain_prints_of_the_four_kinds(
     layer, space, output, parameters, useful, dense, sees
 ):
-    read = READERS["torch"](layer)
+    read = FROM_TEXT["torch"](layer)
     groups = read.keywords["groups"]
     x = shaped(1, *space, read.in_channels)
     w = shaped(*read.kernel, read.in_channels // groups, read.out_channels)
@@ -186,7 +186,7 @@ def test_json_holds_what_the_plan_holds(case):
     assert read["output_shape"] == list(plan.output_shape)
     assert [axis["output"] for axis in read["axes"]] == list(plan.output_shape[1:-1])
     assert read["multiply_adds"] == plan.multiply_adds
-    assert list(read["words"]) == ["jtconv", "torch", "keras", "lax", "flax", "onnx"]
+    assert list(read["conventions"]) == ["jtconv", "torch", "keras", "lax", "flax", "onnx"]
     for side in plan.sides:
         assert read["sides"][side.role]["method"] == side.choice.method
         assert list(read["sides"][side.role]["methods"]) == list(jtconv.methods())
@@ -201,12 +201,12 @@ def test_our_own_words_are_the_same_call(case):
         def call(x, w, bias=None, **keywords):
             assert (bias is not None) == case.bias
             assert keywords.pop("flip_kernel", False) == case.keywords.get("flip_kernel", False)
-            return request.of_shapes(case.op, x, w, keywords)
+            return Call.of_shapes(case.op, x, w, keywords)
 
         conv = conv_transpose = call
 
-    said = eval(plan.words[0].call, {"jtconv": Recorder, "x": case.x, "w": case.w, "bias": 1})
-    assert said.geometry == plan.request.geometry
+    said = eval(plan.conventions[0].call, {"jtconv": Recorder, "x": case.x, "w": case.w, "bias": 1})
+    assert said.geometry == plan.call.geometry
 
 
 def test_times_are_measured_where_asked_for():

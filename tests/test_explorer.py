@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 
 import jtconv
-from jtconv import request, words
+from jtconv import conventions
 from jtconv.draw import draw, explorer
 from jtconv.draw.explorer import part
-from jtconv.geometry import Geometry
+from jtconv.problem.call import Call, legal_sizes
+from jtconv.problem.geometry import Geometry
 
 NAMES = ("rank", "input", "kernel", "stride", "padding", "output_padding", "dilation")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -53,32 +54,30 @@ def ours(s):
     rank, layer = s["rank"], {k: s[k] for k in NAMES[3:]}
     x, w = (1, *[s["input"]] * rank, 16), (*[s["kernel"]] * rank, 16, 32)
     try:
-        asked = request.of_shapes("conv_transpose", x, w, layer)
+        call = Call.of_shapes("conv_transpose", x, w, layer)
     except ValueError:
         return None
-    axis = asked.geometry.axes[0]
+    axis = call.geometry.axes[0]
     sizes = s["input"], s["kernel"], s["stride"], s["dilation"], axis.effective_kernel, axis.full
     names = ("input", "kernel", "stride", "dilation", "span", "full", "lo", "hi", "output")
     first = (
-        request.legal_sizes(
-            request.of_shapes("conv_transpose", x, w, {**layer, "output_padding": 0}).geometry.axes[
-                0
-            ]
+        legal_sizes(
+            Call.of_shapes("conv_transpose", x, w, {**layer, "output_padding": 0}).geometry.axes[0]
         )
-        if axis.output > s["output_padding"]
+        if axis.y_size > s["output_padding"]
         else None
     )
     drawing = draw((s["input"],) * rank, (s["kernel"],) * rank, **layer)
     problem = drawing.problem
     said = [
         [said.framework, None if said.why_not else said.call, said.why_not]
-        for said in words.say(words.Layer(asked, bias=True))
+        for said in conventions.to_text(conventions.Layer(call, bias=True))
     ]
     return {
-        "axis": dict(zip(names, (*sizes, *axis.crops, axis.output), strict=True)),
+        "axis": dict(zip(names, (*sizes, *axis.crops, axis.y_size), strict=True)),
         "y": [problem.total(products) for products in problem.by_output.values()],
-        "multiplyAdds": Geometry(asked.geometry.axes).multiply_adds,
-        "dense": (axis.output * axis.kernel) ** rank,
+        "multiplyAdds": Geometry(call.geometry.axes).multiply_adds,
+        "dense": (axis.y_size * axis.kernel) ** rank,
         "overlap": [count**rank for count in axis.overlap],
         "reachable": [first[0], first[-1]] if first else None,
         "products": [{"m": list(m), "i": list(i), "t": list(t)} for m, i, t in problem.products]
@@ -223,10 +222,10 @@ def test_pointing_at_an_output_cell_lights_its_taps_in_every_view(page):
     steps = draw((2, 2), (4, 4), stride=3, view="zeros")
     g = steps.problem.geometry
     for flat in (0, 3, 24, 31):
-        m = tuple(map(int, np.unravel_index(flat, g.output)))
+        m = tuple(map(int, np.unravel_index(flat, g.y_size)))
         page.locator(f"#y [data-key='{flat}']").hover()
         products = steps.problem.by_output[m]
-        inputs = {int(np.ravel_multi_index(i, g.input)) for _, i, _ in products}
+        inputs = {int(np.ravel_multi_index(i, g.x_size)) for _, i, _ in products}
         kernel = {int(np.ravel_multi_index(t, g.kernel)) for _, _, t in products}
         assert lit(page, "y") == {flat}
         assert lit(page, "x") == lit(page, "z") == inputs

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jtconv.geometry import Axis, Geometry
+from jtconv.problem.geometry import Axis, Geometry
 from tests.axes import every_case
 
 
@@ -26,19 +26,19 @@ def products(a: Axis) -> list[tuple[int, int, int]]:
     """Every ``(i, t, m)`` that meets, from the law and from nothing else."""
     landed = [
         (i, t, a.stride * i + a.dilation * t - a.lo)
-        for i in range(a.input)
+        for i in range(a.x_size)
         for t in range(a.kernel)
     ]
-    return [(i, t, m) for i, t, m in landed if 0 <= m < a.output]
+    return [(i, t, m) for i, t, m in landed if 0 <= m < a.y_size]
 
 
 @given(axes())
 def test_sizes(a):
-    last = a.stride * (a.input - 1) + a.dilation * (a.kernel - 1)
+    last = a.stride * (a.x_size - 1) + a.dilation * (a.kernel - 1)
     stamp = [a.dilation * t for t in range(a.kernel)]
     assert a.effective_kernel == stamp[-1] - stamp[0] + 1
     assert a.full == last + 1
-    assert a.output == a.full - a.lo - a.hi
+    assert a.y_size == a.full - a.lo - a.hi
     assert a.crops == (a.lo, a.hi)
 
 
@@ -47,15 +47,15 @@ def test_taps_of_a_cell(a):
     met = defaultdict(list)
     for i, t, m in products(a):
         met[m].append((i, t))
-    for cell in range(-1, a.output + 1):
-        if 0 <= cell < a.output:
+    for cell in range(-1, a.y_size + 1):
+        if 0 <= cell < a.y_size:
             assert list(a.taps(cell)) == sorted(met[cell])
 
 
 @given(axes())
 def test_multiply_adds_and_inputs_of_a_tap(a):
     every = products(a)
-    assert a.multiply_adds == len(every) == sum(len(a.taps(m)) for m in range(a.output))
+    assert a.multiply_adds == len(every) == sum(len(a.taps(m)) for m in range(a.y_size))
     for t in range(a.kernel):
         assert list(a.inputs_of_tap(t)) == [i for i, tap, _ in every if tap == t]
 
@@ -65,9 +65,9 @@ def test_phases_are_axes_of_stride_one(a):
     """Together the phases make every product once, and each is an axis that makes its own."""
     made = []
     for phase in a.phases:
-        cells = range(phase.residue, a.output, a.stride)
+        cells = range(phase.residue, a.y_size, a.stride)
         if phase.taps and cells:
-            own = phase.axis(a.input, len(cells))
+            own = phase.axis(a.x_size, len(cells))
             assert own.stride == 1 and own.kernel == len(phase.taps)
             made += [(i, phase.taps[j], cells[q]) for i, j, q in products(own)]
     assert sorted(made) == sorted(products(a))
@@ -90,8 +90,8 @@ def test_blocks_cover_every_tap_once(a):
 @given(axes(), st.data())
 def test_halo_is_what_the_cells_read(a, data):
     """Nothing needed is left out, and both ends of the range are within reach of a stamp."""
-    start = data.draw(st.integers(0, a.output - 1))
-    stop = data.draw(st.integers(start + 1, a.output))
+    start = data.draw(st.integers(0, a.y_size - 1))
+    stop = data.draw(st.integers(start + 1, a.y_size))
     halo = a.halo(start, stop)
     assert {i for i, _, m in products(a) if start <= m < stop} <= set(halo)
     for i in halo:
@@ -132,14 +132,14 @@ def test_overlap_is_what_ones_draw(a, b):
 
 @every_case
 def test_a_geometry_is_its_axes(case):
-    g = Geometry.of(case.input, case.kernel, case.stride, case.dilation, case.crops, case.groups)
-    for name in ("input", "kernel", "stride", "dilation", "crops", "output"):
+    g = Geometry.of(case.x_size, case.kernel, case.stride, case.dilation, case.crops, case.groups)
+    for name in ("x_size", "kernel", "stride", "dilation", "crops", "y_size"):
         assert getattr(g, name) == getattr(case, name)
     counted = 1
     for axis in g:
         counted *= len(products(axis))
     assert g.multiply_adds == counted
-    assert len(g) == len(case.input) and g.full == tuple(a.full for a in g.axes)
+    assert len(g) == len(case.x_size) and g.full == tuple(a.full for a in g.axes)
 
 
 def test_geometries_are_values():

@@ -14,10 +14,10 @@ import pytest
 from jax import lax
 from jax.experimental.pallas import tpu as pallas_tpu
 
-from jtconv import primitives
-from jtconv.methods import METHODS
-from jtconv.methods.kernels.interpret import interpreted
-from jtconv.methods.kernels.tpu import blocks
+from jtconv.algorithms import ALGORITHMS
+from jtconv.algorithms.pallas.interpret import interpreted
+from jtconv.algorithms.pallas.tpu import blocks
+from jtconv.dispatch import primitives
 from tests.axes import each
 from tests.cases import Case, one_axis
 from tests.compare import assert_close
@@ -128,7 +128,7 @@ REFUSALS = {
     "float64": (TILED["k_is_s"], "dgrad", "float64", "cuda", "16 or 32 bits, not float64"),
     "channels": (BLOCKED[2], "fprop", "bfloat16", "cuda", "by the 16, and a group has 6 and 2"),
     "float channels": (BLOCKED[2], "fprop", "float32", "cuda", "by the 8, and a group has 6 and 2"),
-    "axes": (LARGE._replace(input=(1,) * 4, kernel=(1,) * 4, stride=(1,) * 4, dilation=(1,) * 4,
+    "axes": (LARGE._replace(x_size=(1,) * 4, kernel=(1,) * 4, stride=(1,) * 4, dilation=(1,) * 4,
                             crops=((0, 0),) * 4), "dgrad", "bfloat16", "cuda", "three axes"),
     "depthwise kernel gradient": (DEEP["1d"]._replace(kernel=(33,)), "wgrad", "bfloat16", "cuda",
                                   "32 taps at most, not 33"),
@@ -144,11 +144,11 @@ REFUSALS = {
 @pytest.mark.parametrize("name", REFUSALS)
 def test_refusals(name):
     case, side, dtype, platform, words = REFUSALS[name]
-    assert words in METHODS["pallas"].refuse(task_of(case, side, dtype, platform))
+    assert words in ALGORITHMS["pallas"].refuse(task_of(case, side, dtype, platform))
 
 
 def test_single_precision_as_tf32_only_where_it_may_be():
-    refuse = METHODS["pallas"].refuse
+    refuse = ALGORITHMS["pallas"].refuse
     assert refuse(task_of(*FLOAT, "cuda")) is None
     assert "TF32" in refuse(task_of(*FLOAT, "cuda", lax.Precision.HIGHEST))
     with jax.default_matmul_precision("highest"):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import jtconv
-from jtconv.methods.kernels.depthwise import gradient
-from jtconv.methods.kernels.hopper.gradient import plan
-from jtconv.methods.kernels.hopper.plan import Plan
-from jtconv.methods.kernels.interpret import interpreted
+from jtconv.algorithms.pallas.depthwise import gradient
+from jtconv.algorithms.pallas.hopper.gradient import plan
+from jtconv.algorithms.pallas.hopper.plan import Plan
+from jtconv.algorithms.pallas.interpret import interpreted
 from tests.cases import Case, one_axis
 from tests.compare import assert_close
 from tests.kernels import can_interpret_gpus, compute, lowered, side_of, task_of

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jtconv.methods.kernels.interpret import interpreted
+from jtconv.algorithms.pallas.interpret import interpreted
 from tests import oracle
 from tests.cases import Case
 from tests.compare import assert_close

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import pytest
 
 import jtconv
-from jtconv.methods import METHODS
-from jtconv.methods.kernels.depthwise import columns
-from jtconv.methods.kernels.hopper import gradient
-from jtconv.methods.kernels.hopper import tile as hopper
-from jtconv.methods.kernels.hopper.plan import Plan
-from jtconv.methods.kernels.interpret import interpreted
-from jtconv.methods.kernels.tpu import blocks, sides
-from jtconv.tuning import Timing, Tuning, key
+from jtconv.algorithms import ALGORITHMS
+from jtconv.algorithms.pallas.depthwise import columns
+from jtconv.algorithms.pallas.hopper import gradient
+from jtconv.algorithms.pallas.hopper import tile as hopper
+from jtconv.algorithms.pallas.hopper.plan import Plan
+from jtconv.algorithms.pallas.interpret import interpreted
+from jtconv.algorithms.pallas.tpu import blocks, sides
+from jtconv.dispatch.tuning import Timing, Tuning, key
 from tests.cases import Case, one_axis
 from tests.compare import assert_close
 from tests.kernels import can_interpret_gpus, compute, side_of, task_of
@@ -59,12 +59,12 @@ def test_any_tile_gives_the_same_answer(name, side, tile, rng):
 def test_tiles_that_a_task_cuts_down_to_the_same_are_one():
     """One row is lower than two; Hopper's are told apart by what they fetch ahead, too."""
     thin = task_of(WIDE._replace(channels=16, features=8), "dgrad", "bfloat16", "cuda")
-    first, *others = METHODS["pallas"].tiles(thin)
+    first, *others = ALGORITHMS["pallas"].tiles(thin)
     assert first == "64x128"
     assert {first, *others} == set(hopper.TILES)
-    row = task_of(DEEP._replace(input=(1, 35), kernel=(1, 1), crops=((0, 0),) * 2), "fprop",
+    row = task_of(DEEP._replace(x_size=(1, 35), kernel=(1, 1), crops=((0, 0),) * 2), "fprop",
                   "bfloat16", "cuda")  # fmt: skip
-    assert METHODS["pallas"].tiles(row) == ("16x2", "32x2", "8x2")
+    assert ALGORITHMS["pallas"].tiles(row) == ("16x2", "32x2", "8x2")
 
 
 @pytest.mark.parametrize("tile", hopper.TILES)

@@ -12,7 +12,7 @@ import pytest
 from jax import lax
 
 import jtconv
-from jtconv.methods.kernels.interpret import interpreted
+from jtconv.algorithms.pallas.interpret import interpreted
 from tests.cases import one_axis
 from tests.compare import assert_close
 

@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from jtconv.geometry import Axis, Geometry
-from jtconv.methods.kernels.tiling import box, unravel
-from jtconv.methods.kernels.walk import AxisWalk, Walk
+from jtconv.algorithms.pallas.tiling import box, unravel
+from jtconv.algorithms.pallas.walk import AxisWalk, Walk
+from jtconv.problem.geometry import Axis, Geometry
 
 AXES = [
     Axis.cropped(n, k, s, d, lo, hi)

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import pytest
 
 import jtconv
-from jtconv import primitives
-from jtconv.choose import automatic
-from jtconv.geometry import Geometry
-from jtconv.methods import Side, Task
-from jtconv.rules import RULES
+from jtconv.dispatch import primitives
+from jtconv.dispatch.choose import automatic
+from jtconv.dispatch.rules import RULES
+from jtconv.problem.geometry import Geometry
+from jtconv.problem.task import Side, Task
 
 on_a_gpu = pytest.mark.skipif(jax.default_backend() != "gpu", reason="no GPU is at hand")
 
@@ -40,10 +40,10 @@ class Regime(NamedTuple):
 
     @property
     def geometry(self) -> Geometry:
-        rank = len(self.input)
+        rank = len(self.x_size)
         kernel, stride, dilation = ((n,) * rank for n in (self.kernel, self.stride, self.dilation))
         crops = ((self.padding, self.padding),) * rank
-        return Geometry.of(self.input, kernel, stride, dilation, crops, self.groups)
+        return Geometry.of(self.x_size, kernel, stride, dilation, crops, self.groups)
 
     def task(self, side: Side, dtype: str = "bfloat16") -> Task:
         half = jnp.dtype(dtype)
@@ -52,8 +52,8 @@ class Regime(NamedTuple):
     def operands(self, side: Side, dtype: str = "bfloat16") -> list[jax.ShapeDtypeStruct]:
         g, (c, o) = self.geometry, self.channels
         shapes = {
-            "x": (2, *g.input, c),
-            "y": (2, *g.output, o),
+            "x": (2, *g.x_size, c),
+            "y": (2, *g.y_size, o),
             "w": (*g.kernel, c // self.groups, o),
         }
         return [jax.ShapeDtypeStruct(shapes[name], dtype) for name in ROLES[side]]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import jtconv
-from jtconv import padding
+from jtconv.problem import padding
 
 sizes = st.integers(1, 7)
 strides = st.integers(1, 5)

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 import jtconv
-from jtconv import padding
+from jtconv.problem import padding
 from tests.axes import every_method
 from tests.compare import assert_close
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import jtconv
-from jtconv.methods import METHODS
-from jtconv.methods.kernels.interpret import interpreted
+from jtconv.algorithms import ALGORITHMS
+from jtconv.algorithms.pallas.interpret import interpreted
 from tests.axes import NAMES, every_method
 from tests.cases import CASES
 from tests.compare import assert_close
@@ -94,7 +94,7 @@ def test_the_first_that_can_runs(hard):
     plan = jtconv.explain(*shapes(hard), stride=hard.stride, method=["dilated", refusing])
     assert plan.sides[0].choice.method == "dilated"
     plan = jtconv.explain(*shapes(hard), stride=hard.stride, method=[refusing, "auto"])
-    assert plan.sides[0].choice.method in METHODS
+    assert plan.sides[0].choice.method in ALGORITHMS
 
 
 def test_all_refusals_are_told():
@@ -114,7 +114,7 @@ def test_auto_always_can(hard):
     choices = [
         side.choice.method for side in jtconv.explain(*shapes(hard), stride=hard.stride).sides
     ]
-    assert set(choices) <= set(METHODS) - set(hard.refusals)
+    assert set(choices) <= set(ALGORITHMS) - set(hard.refusals)
 
 
 @every_method
@@ -130,7 +130,7 @@ def test_the_method_asked_for_really_runs(method):
     for side in plan.sides:
         assert method in ("auto", side.choice.method)
         assert f"jtconv_{side.side}_{side.choice.method}" in lowered
-        others = set(METHODS) - {side.choice.method}
+        others = set(ALGORITHMS) - {side.choice.method}
         assert not any(f"jtconv_{side.side}_{other}" in lowered for other in others)
 
 
@@ -140,7 +140,7 @@ def test_a_crash_inside_a_method_is_no_fallback(monkeypatch):
     def crash(*_):
         raise NotImplementedError("a fault of our own")
 
-    monkeypatch.setattr(METHODS["gemm"], "dgrad", crash)
+    monkeypatch.setattr(ALGORITHMS["gemm"], "dgrad", crash)
     with pytest.raises(NotImplementedError, match="a fault of our own"):
         jtconv.conv_transpose(np.ones((1, 7, 2)), np.ones((5, 2, 3)), method=("gemm", "scatter"))
 

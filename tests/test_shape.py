@@ -54,7 +54,7 @@ def test_output_padding_lengthens_the_end(case):
     room = [max(s, d) for s, d in zip(case.stride, case.dilation, strict=True)]
     for extra in range(max(room)):
         more = tuple(min(extra, most - 1) for most in room)
-        grown = tuple(m + e for m, e in zip(case.output, more, strict=True))
+        grown = tuple(m + e for m, e in zip(case.y_size, more, strict=True))
         got = jtconv.output_shape(case.x_shape, case.w_shape, output_padding=more, **case.keywords)
         assert got == (case.batch, *grown, case.features)
 

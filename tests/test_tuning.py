@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import pytest
 
 import jtconv
-from jtconv.choose import Choice, automatic
-from jtconv.methods import METHODS, Task
-from jtconv.tuning import Timing, Tuning, key
+from jtconv.algorithms import ALGORITHMS
+from jtconv.dispatch.choose import Choice, automatic
+from jtconv.dispatch.tuning import Timing, Tuning, key
+from jtconv.problem.task import Task
 
 SIDES = ("dgrad", "fprop", "wgrad")
 X, W = jnp.ones((2, 5, 3)), jnp.ones((4, 3, 2))
@@ -24,7 +25,7 @@ def loss(x, w):
 def lowered(x, w):
     """The methods that run, by side."""
     text = jax.jit(jax.grad(loss, (0, 1))).lower(x, w).as_text(debug_info=True)
-    return {f"jtconv_{s}_{m}" for s in SIDES for m in METHODS if f"jtconv_{s}_{m}" in text}
+    return {f"jtconv_{s}_{m}" for s in SIDES for m in ALGORITHMS if f"jtconv_{s}_{m}" in text}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def tuning():
 def test_every_side_and_method_is_a_row(tuning):
     assert sorted(name.split()[0] for name in tuning.rows) == ["dgrad", "fprop", "wgrad"]
     for timings in tuning.rows.values():
-        assert [t.method for t in timings] == list(METHODS)
+        assert [t.method for t in timings] == list(ALGORITHMS)
         assert all((t.seconds is None) == (t.trouble is not None) for t in timings)
 
 
@@ -76,7 +77,7 @@ def test_a_failed_candidate_is_a_row(monkeypatch):
     def crash(*_):
         raise RuntimeError("no luck today")
 
-    monkeypatch.setattr(METHODS["phases"], "fprop", crash)
+    monkeypatch.setattr(ALGORITHMS["phases"], "fprop", crash)
     found = jtconv.tune(jtconv.conv, X, jnp.ones((2, 3, 5)))
     (timings,) = found.rows.values()
     troubles = {t.method: t.trouble for t in timings if t.trouble}
@@ -120,4 +121,4 @@ def test_keys_tell_tasks_apart():
         for dtype in (f32, bf16)
     ]
     assert len({key(task) for task in tasks}) == len(tasks)
-    assert automatic(tasks[0]).method in METHODS
+    assert automatic(tasks[0]).method in ALGORITHMS

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import jtconv
-from jtconv import request, words
+from jtconv import conventions
+from jtconv.problem.call import Call
 from tests.compare import assert_close
 from tests.layers import Case, cases
 
@@ -18,8 +19,8 @@ CASES = cases(18, seed=5)
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-def said(case: Case, framework: str) -> words.Saying:
-    return next(s for s in case.plan.words if s.framework == framework)
+def said(case: Case, framework: str) -> conventions.LayerText:
+    return next(s for s in case.plan.conventions if s.framework == framework)
 
 
 def first(array: np.ndarray) -> np.ndarray:
@@ -166,13 +167,13 @@ def test_keras(case, monkeypatch):
     np.testing.assert_allclose(y, case.value, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("framework", words.READERS)
+@pytest.mark.parametrize("framework", conventions.FROM_TEXT)
 @each_case
 def test_what_was_said_is_read_back(framework, case):
     saying = said(case, framework)
     if saying.call is None or saying.why_not:
         pytest.skip(f"{framework} has no words for this")
-    reading = words.READERS[framework](saying.call)
+    reading = conventions.FROM_TEXT[framework](saying.call)
     assert reading.op == case.op
     assert reading.kernel == case.w[:-2]
     assert reading.bias == case.bias
@@ -180,24 +181,30 @@ def test_what_was_said_is_read_back(framework, case):
     assert reading.in_channels in (None, case.x[-1])
     keywords = dict(reading.keywords)
     keywords.pop("flip_kernel", None)
-    again = request.of_shapes(case.op, case.x, case.w, keywords)
-    mine = case.plan.request
+    again = Call.of_shapes(case.op, case.x, case.w, keywords)
+    mine = case.plan.call
     assert again.geometry == mine.geometry
     assert again.output_shape == mine.output_shape
 
 
 def test_a_layer_as_people_write_it():
     """Positions, prefixes and Conv's own order of arguments."""
-    plain = words.READERS["torch"]("nn.Conv2d(4, 8, (3, 5), 2, 1, 2, 4, False)")
+    plain = conventions.FROM_TEXT["torch"]("nn.Conv2d(4, 8, (3, 5), 2, 1, 2, 4, False)")
     assert plain.keywords == {"stride": 2, "padding": 1, "dilation": 2, "groups": 4}
     assert (plain.kernel, plain.bias) == ((3, 5), False)
-    turned = words.READERS["torch"]("torch.nn.ConvTranspose2d(4, 8, 3, 2, 1, 1, 4, True, 2)")
+    turned = conventions.FROM_TEXT["torch"](
+        "torch.nn.ConvTranspose2d(4, 8, 3, 2, 1, 1, 4, True, 2)"
+    )
     assert turned.keywords["output_padding"] == 1
     assert turned.keywords["groups"] == 4
     assert turned.keywords["dilation"] == 2
-    keras = words.READERS["keras"]("Conv2DTranspose(33, 3, strides=2, padding='same', name='up')")
+    keras = conventions.FROM_TEXT["keras"](
+        "Conv2DTranspose(33, 3, strides=2, padding='same', name='up')"
+    )
     assert (keras.in_channels, keras.out_channels) == (None, 33)
-    flax = words.READERS["flax"]("nnx.ConvTranspose(1, 2, (4,), strides=2, rngs=nnx.Rngs(0))")
+    flax = conventions.FROM_TEXT["flax"](
+        "nnx.ConvTranspose(1, 2, (4,), strides=2, rngs=nnx.Rngs(0))"
+    )
     assert flax.keywords["flip_kernel"]
 
 
@@ -227,5 +234,5 @@ def test_a_layer_as_people_write_it():
 )
 def test_what_cannot_be_read_is_told(framework, text, because):
     with pytest.raises((ValueError, TypeError)) as caught:
-        words.READERS[framework](text)
+        conventions.FROM_TEXT[framework](text)
     assert because in str(caught.value)

@@ -14,7 +14,7 @@ from bench.contenders import equinox, flax, lax, ours, torch
 from bench.contenders.setting import Setting
 from bench.names import label
 from bench.program import Program
-from jtconv.methods import METHODS
+from jtconv.algorithms import ALGORITHMS
 
 Ways = dict[str, Callable[[], Program]]
 Contender = Callable[[Setting], Ways]
@@ -36,5 +36,5 @@ def installed(peer: str) -> bool:
 
 def ours_by_method(method: str) -> dict[str, Contender]:
     """jtconv with the methods named, commas between them, or with each where it is ``all``."""
-    names: Iterable[str] = ("auto", *METHODS) if method == "all" else method.split(",")
+    names: Iterable[str] = ("auto", *ALGORITHMS) if method == "all" else method.split(",")
     return {label(name): partial(ours.ways, method=name) for name in names}

@@ -10,7 +10,7 @@ import jtconv
 from bench.contenders.setting import Setting, jax_program
 from bench.data import SIDES
 from bench.program import Program, Refused
-from jtconv import primitives
+from jtconv.dispatch import primitives
 
 _LETTERS = {1: "W", 2: "HW", 3: "DHW"}
 

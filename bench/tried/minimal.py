@@ -25,8 +25,10 @@ from jax import lax
 
 from bench.layers import CASES
 from bench.tried.trial import Trial, race
-from jtconv.geometry import Axis
-from jtconv.methods import Task, gemm, moves
+from jtconv.algorithms import gemm
+from jtconv.algorithms.common import arrays
+from jtconv.problem.geometry import Axis
+from jtconv.problem.task import Task
 
 LAYERS = ("dcgan4", "pix2pix", "pose3", "hifigan3", "volume4")
 
@@ -65,19 +67,21 @@ def _bound(side: Callable, task: Task) -> Callable:
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     products = [a @ b for a, b in zip(_of_x(x, task), _of_w(w, task), strict=True)]
-    return _adjoint(_of_y, (task.batch, *task.geometry.output, task.out_channels), task, products)
+    return _adjoint(_of_y, (task.batch, *task.geometry.y_size, task.y_channels), task, products)
 
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
     products = [a @ b.T for a, b in zip(_of_y(y, task), _of_w(w, task), strict=True)]
-    return _adjoint(_of_x, (task.batch, *task.geometry.input, task.channels), task, products)
+    return _adjoint(_of_x, (task.batch, *task.geometry.x_size, task.x_channels), task, products)
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
     products = [a.T @ b for a, b in zip(_of_x(x, task), _of_y(y, task), strict=True)]
-    return _adjoint(_of_w, (*task.geometry.kernel, task.depth, task.out_channels), task, products)
+    return _adjoint(
+        _of_w, (*task.geometry.kernel, task.x_channels_per_group, task.y_channels), task, products
+    )
 
 
 def _adjoint(form: Callable, shape: tuple, task: Task, products: list[jax.Array]) -> jax.Array:
@@ -87,7 +91,7 @@ def _adjoint(form: Callable, shape: tuple, task: Task, products: list[jax.Array]
 
 def _pairs(a: Axis) -> int:
     """Pairs of cells that the output touches."""
-    return -(-(a.lo % a.stride + a.output) // (2 * a.stride))
+    return -(-(a.lo % a.stride + a.y_size) // (2 * a.stride))
 
 
 def _of_x(x: jax.Array, task: Task) -> list[jax.Array]:
@@ -96,16 +100,16 @@ def _of_x(x: jax.Array, task: Task) -> list[jax.Array]:
     for number, a in enumerate(task.geometry, 1):
         length, first = 2 * _pairs(a) + 1, a.lo // a.stride - 1
         margins = [(0, 0)] * x.ndim
-        margins[number] = (-first, first + length - a.input)
+        margins[number] = (-first, first + length - a.x_size)
         new = []
         for part in parts:
-            whole = moves.pad(part, margins)
+            whole = arrays.pad(part, margins)
             before, here, behind = (
                 lax.slice_in_dim(whole, k, length - 2 + k, 2, axis=number) for k in range(3)
             )
             new += [before - here, here, behind - here]
         parts = new
-    return [part.reshape(-1, task.channels) for part in parts]
+    return [part.reshape(-1, task.x_channels) for part in parts]
 
 
 def _of_w(w: jax.Array, task: Task) -> list[jax.Array]:
@@ -114,7 +118,7 @@ def _of_w(w: jax.Array, task: Task) -> list[jax.Array]:
     for number, stride in enumerate(task.geometry.stride):
         halves = [jnp.split(part, [stride], axis=number) for part in parts]
         parts = [sum_ for first, second in halves for sum_ in (second, first + second, first)]
-    return [jnp.moveaxis(part, -2, 0).reshape(task.channels, -1) for part in parts]
+    return [jnp.moveaxis(part, -2, 0).reshape(task.x_channels, -1) for part in parts]
 
 
 def _of_y(y: jax.Array, task: Task) -> list[jax.Array]:
@@ -122,9 +126,9 @@ def _of_y(y: jax.Array, task: Task) -> list[jax.Array]:
     g = task.geometry
     counts, rank = [_pairs(a) for a in g], len(g)
     lengths = [2 * a.stride * count for a, count in zip(g, counts, strict=True)]
-    y = moves.window(y, [-(a.lo % a.stride) for a in g], lengths)
+    y = arrays.window(y, [-(a.lo % a.stride) for a in g], lengths)
     space = itertools.chain(*((n, 2, a.stride) for n, a in zip(counts, g, strict=True)))
-    parts = [y.reshape(y.shape[0], *space, task.out_channels)]
+    parts = [y.reshape(y.shape[0], *space, task.y_channels)]
     for number in range(rank):
         cells = [
             [lax.index_in_dim(part, k, 2 + 2 * number, False) for k in range(2)] for part in parts

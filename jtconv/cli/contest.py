@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 import jtconv
-from jtconv.choose import Choice
+from jtconv.dispatch.choose import Choice
 
 CROP = 24  # small enough for the matrix of a 12 x 12 kernel with 3 colours to fit in memory
 FEWEST_RUNS, MOST_RUNS, ENOUGH_SECONDS = 3, 15, 0.5

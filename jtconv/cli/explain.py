@@ -13,7 +13,8 @@ from rich.text import Text
 import jtconv
 from jtconv.cli.console import say
 from jtconv.cli.problem import Problem, about_a_problem
-from jtconv.plan import Plan, text
+from jtconv.plan import Plan
+from jtconv.plan import plan as text
 
 EPILOG = """
 **Examples**
@@ -77,7 +78,7 @@ def _show(console: Console, plan: Plan) -> None:
     console.print(_table(text.axis_table(plan)))
     for line in [*text.laws(plan), text.overlap(plan)]:
         console.print(Text(line), soft_wrap=True)
-    for name, said in text.sayings(plan):
+    for name, said in text.framework_lines(plan):
         console.print(Text(f"\n{name}", style="bold cyan"))
         console.print(Text(f"  {said}"), soft_wrap=True)
     for side in plan.sides:

@@ -1,4 +1,4 @@
-"""One convolution in words of the command line: what explain, tune and draw are asked about."""
+"""One convolution in words of the command line: what explain, tune and draw are call about."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import jax
 import typer
 
-from jtconv import words
+from jtconv import conventions
 from jtconv.cli.console import Refusal, refusals_shown
 from jtconv.cli.sizes import channels as in_and_out
 from jtconv.cli.sizes import on_every_axis, paddings, sizes
-from jtconv.request import Op
-from jtconv.words import Reading
+from jtconv.conventions import LayerSpec
+from jtconv.problem.task import Op
 
 Text = str | None
 
@@ -29,7 +29,7 @@ def _option(*names: str, help: str, **more: Any) -> Any:
 class Problem:
     """A layer and its input, as `jtconv.explain` takes them."""
 
-    layer: Reading
+    layer: LayerSpec
     input: tuple[int, ...]
     in_channels: int
     batch: int
@@ -101,7 +101,7 @@ def problem(
     if said:
         untouched = {"stride": (1,), "padding": (0,), "output_padding": (0,), "dilation": (1,)}
         _keep_alone(said, kernel or groups > 1 or conv or bias or given != untouched)
-        layer = words.READERS[next(iter(said))](*said.values())
+        layer = conventions.FROM_TEXT[next(iter(said))](*said.values())
     else:
         layer = _spoken(kernel, given, sizes("input", input), conv, (*pair, groups), bias)
     rank = len(layer.kernel)
@@ -128,7 +128,7 @@ def _spoken(
     conv: bool,
     counts: tuple[int, int, int],
     bias: bool,
-) -> Reading:
+) -> LayerSpec:
     """The layer that single options say; as many axes as the longest of them has."""
     if kernel is None:
         raise Refusal("say the --kernel, as in --kernel 3x3, or a layer, as in --torch.")
@@ -146,7 +146,7 @@ def _spoken(
     op: Op = "conv" if conv else "conv_transpose"
     window = on_every_axis("kernel", window, rank)
     c_in, c_out, groups = counts
-    return Reading(op, c_in, c_out, window, bias, {**keywords, "groups": groups})
+    return LayerSpec(op, c_in, c_out, window, bias, {**keywords, "groups": groups})
 
 
 def _known(dtype: str) -> str:
@@ -161,7 +161,7 @@ def about_a_problem(**defaults: str) -> Callable[[Callable[..., None]], Callable
 
     What jtconv does not take is told as it would be to a program, without a traceback.
     """
-    asked = [
+    call = [
         parameter.replace(default=defaults.get(name, parameter.default))
         for name, parameter in signature(problem, eval_str=True).parameters.items()
     ]
@@ -170,11 +170,11 @@ def about_a_problem(**defaults: str) -> Callable[[Callable[..., None]], Callable
         own = list(signature(command, eval_str=True).parameters.values())[1:]
 
         def run(**given: Any) -> None:
-            said = {parameter.name: given.pop(parameter.name) for parameter in asked}
+            said = {parameter.name: given.pop(parameter.name) for parameter in call}
             with refusals_shown(), _as_refusals():
                 command(problem(**said), **given)
 
-        parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in (*asked, *own)]
+        parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in (*call, *own)]
         run.__doc__ = command.__doc__
         run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}

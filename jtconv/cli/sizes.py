@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jtconv.cli.console import Refusal
-from jtconv.padding import NAMES
+from jtconv.problem.padding import NAMES
 
 Pairs = tuple[int | tuple[int, int], ...]
 

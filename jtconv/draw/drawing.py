@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from jtconv import arguments, request
 from jtconv.draw import raster, svg
 from jtconv.draw.frame import Frame
 from jtconv.draw.palette import PALETTES
 from jtconv.draw.problem import Problem
 from jtconv.draw.scene import Scene, Style, scene
 from jtconv.draw.views import VIEWS
+from jtconv.problem import arguments
+from jtconv.problem.call import Call
 
 MOST_CELLS = 400_000  # over all frames: more than anybody can look at
 SUFFIXES = (".svg", ".gif", ".png")
@@ -128,12 +129,12 @@ def draw(
     if values.ndim != kernel.ndim:
         raise ValueError(f"x and w must have as many axes, got {values.ndim} and {kernel.ndim}.")
     shapes = (1, *values.shape, 1), (*kernel.shape, 1, 1)
-    asked = request.of_shapes("conv_transpose", *shapes, keywords, names=("x", "w"))
-    g = asked.geometry
-    frames = math.prod(g.input if view == "stamps" else g.output)
-    cells = math.prod(a.output + a.effective_kernel for a in g)
+    call = Call.of_shapes("conv_transpose", *shapes, keywords, names=("x", "w"))
+    g = call.geometry
+    frames = math.prod(g.x_size if view == "stamps" else g.y_size)
+    cells = math.prod(a.y_size + a.effective_kernel for a in g)
     if view == "matrix":
-        cells = 2 * math.prod(g.output) * math.prod(g.input)
+        cells = 2 * math.prod(g.y_size) * math.prod(g.x_size)
     if frames * cells > MOST_CELLS:
         raise ValueError(
             f"x and w make {frames} steps of {cells} cells, too much to look at: draw a smaller "

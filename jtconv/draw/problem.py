@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from jtconv.draw.frame import Index, Place, Product
-from jtconv.geometry import Geometry
+from jtconv.problem.geometry import Geometry
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Problem:
     def products(self) -> tuple[Product, ...]:
         """Every useful product, in the order of output cells."""
         found = []
-        for output in np.ndindex(self.geometry.output):
+        for output in np.ndindex(self.geometry.y_size):
             taps = (a.taps(cell) for a, cell in zip(self.geometry, output, strict=True))
             for pairs in itertools.product(*taps):
                 i, t = zip(*pairs, strict=True)
@@ -35,7 +35,7 @@ class Problem:
     @cached_property
     def by_output(self) -> dict[Index, list[Product]]:
         """The products of each output cell: none where no stamp reaches."""
-        found: dict[Index, list[Product]] = {m: [] for m in np.ndindex(self.geometry.output)}
+        found: dict[Index, list[Product]] = {m: [] for m in np.ndindex(self.geometry.y_size)}
         for product in self.products:
             found[product[0]].append(product)
         return found
@@ -43,7 +43,7 @@ class Problem:
     @cached_property
     def by_input(self) -> dict[Index, list[Product]]:
         """The products of each input cell: its stamp, as far as it is inside."""
-        found: dict[Index, list[Product]] = {i: [] for i in np.ndindex(self.geometry.input)}
+        found: dict[Index, list[Product]] = {i: [] for i in np.ndindex(self.geometry.x_size)}
         for product in self.products:
             found[product[1]].append(product)
         return found

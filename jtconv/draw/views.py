@@ -25,7 +25,7 @@ def _laid(p: Problem, i: Index, done: dict[Index, list[Product]]) -> Grid:
     """The full output, cropped border and all, with what has been added so far."""
     g = p.geometry
     starts = tuple(min(a.lo, 0) for a in g)
-    ends = tuple(max(a.full, a.lo + a.output) for a in g)
+    ends = tuple(max(a.full, a.lo + a.y_size) for a in g)
     new = {m for m, from_i, _ in p.by_input[i] if from_i == i}
     cells: dict[Place, Cell] = {}
     for here in np.ndindex(tuple(e - s for s, e in zip(starts, ends, strict=True))):
@@ -52,9 +52,9 @@ def zeros(p: Problem) -> Iterator[Frame]:
 
 def _enlarged(p: Problem, m: Index, lit: set[Index]) -> Grid:
     g = p.geometry
-    sizes = tuple(a.output + a.effective_kernel - 1 for a in g)
+    sizes = tuple(a.y_size + a.effective_kernel - 1 for a in g)
     cells = {place(here): Cell(0.0, Look.ZERO) for here in np.ndindex(sizes)}
-    for i in np.ndindex(g.input):
+    for i in np.ndindex(g.x_size):
         here = tuple(
             a.stride * n + a.effective_kernel - 1 - a.lo for n, a in zip(i, g, strict=True)
         )
@@ -67,9 +67,9 @@ def _enlarged(p: Problem, m: Index, lit: set[Index]) -> Grid:
 
 def matrix(p: Problem) -> Iterator[Frame]:
     """The output as C transposed times the input, row by row; C itself beside it."""
-    rows, columns = math.prod(p.geometry.output), math.prod(p.geometry.input)
+    rows, columns = math.prod(p.geometry.y_size), math.prod(p.geometry.x_size)
     for m, products in p.by_output.items():
-        row = _flat(m, p.geometry.output)
+        row = _flat(m, p.geometry.y_size)
         lit = {i for _, i, _ in products}
         grids = (
             Grid("C transposed", (rows, columns), _entries(p, m, False), (row, 0, 1, columns)),
@@ -84,7 +84,7 @@ def _entries(p: Problem, current: Index, transposed: bool) -> dict[Place, Cell]:
     """Every entry that is not always zero, at (output, input), or (input, output) in C."""
     cells = {}
     for m, i, t in p.products:
-        at = _flat(m, p.geometry.output), _flat(i, p.geometry.input)
+        at = _flat(m, p.geometry.y_size), _flat(i, p.geometry.x_size)
         cell = Cell(float(p.w[t]), _lit(m == current), p.phase(m), (*m, *i))
         cells[at[::-1] if transposed else at] = cell
     return cells
@@ -97,7 +97,7 @@ def _column(title: str, cells: Iterable[Cell]) -> Grid:
 
 def _input(p: Problem, lit: set[Index]) -> Grid:
     cells = {place(i): Cell(float(p.x[i]), _lit(i in lit), None, i) for i in p.by_input}
-    return Grid("x", extent(p.geometry.input), cells)
+    return Grid("x", extent(p.geometry.x_size), cells)
 
 
 def _kernel(p: Problem, lit: set[Index], turned: bool = False) -> Grid:
@@ -119,7 +119,7 @@ def _outputs(p: Problem, current: Index, flat: bool = False) -> Grid:
         value = p.total(products) if known or m == current else None
         known = known and m != current
         cells[(0, number) if flat else place(m)] = Cell(value, look, p.phase(m), m)
-    return Grid("y", extent(p.geometry.output), cells)
+    return Grid("y", extent(p.geometry.y_size), cells)
 
 
 def _sum(p: Problem, m: Index, products: list[Product]) -> str:

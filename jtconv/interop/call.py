@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jtconv import api, arguments, operands
-from jtconv.padding import Crops
+from jtconv import api
+from jtconv.problem import arguments, dtypes
+from jtconv.problem.padding import Crops
 
 PerAxis = tuple[int, ...]
 
@@ -44,11 +45,11 @@ def arrays(
     names: Names, x: Any, w: Any, bias: Any = None, *, rank: int | None = None, unbatched: bool
 ) -> Arrays:
     """The arrays, checked: ``rank`` spatial axes where a framework's function has so many."""
-    x, w = operands.array(names.x, x), operands.array(names.w, w)
-    operands.check_same_dtype(x, names.w, w, names.x)
+    x, w = dtypes.array(names.x, x), dtypes.array(names.w, w)
+    dtypes.check_same_dtype(x, names.w, w, names.x)
     if bias is not None:
-        bias = operands.array(names.bias, bias)
-        operands.check_same_dtype(x, names.bias, bias, names.x)
+        bias = dtypes.array(names.bias, bias)
+        dtypes.check_same_dtype(x, names.bias, bias, names.x)
     ranks = range(1, 5) if rank is None else (rank,)
     if w.ndim - 2 not in ranks:
         wanted = f"{rank}" if rank else "1 to 4"

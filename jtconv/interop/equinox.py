@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jtconv import arguments
-from jtconv import padding as conventions
 from jtconv.interop import layer as hub
 from jtconv.interop.framework import is_one_of, load
 from jtconv.interop.layer import Layer
 from jtconv.interop.parameters import expect, on_jax, turned
 from jtconv.nnx import ConvTranspose
-from jtconv.padding import Crops
+from jtconv.problem import arguments
+from jtconv.problem import padding as conventions
+from jtconv.problem.padding import Crops
 
 if TYPE_CHECKING:
     import equinox

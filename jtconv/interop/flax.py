@@ -16,10 +16,11 @@ from flax.core import meta
 
 import jtconv.linen
 import jtconv.nnx
-from jtconv import layers, padding
+from jtconv import layers
 from jtconv.interop import layer as hub
 from jtconv.interop.parameters import expect, held, on_jax
-from jtconv.padding import Crops, to_lax
+from jtconv.problem import padding
+from jtconv.problem.padding import Crops, to_lax
 
 # Arguments that all these layers have, and those that only ours have.
 _WORDS = (

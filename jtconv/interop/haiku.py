@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jtconv import arguments
 from jtconv.interop import lax
 from jtconv.interop import layer as hub
 from jtconv.interop.layer import Layer
 from jtconv.interop.parameters import expect, flipped, held, on_jax
 from jtconv.nnx import ConvTranspose
-from jtconv.padding import Crops, to_lax
+from jtconv.problem import arguments
+from jtconv.problem.padding import Crops, to_lax
 
 PerAxis = int | Sequence[int]
 

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike, DTypeLike
 
-from jtconv import arguments, layout
-from jtconv import padding as conventions
 from jtconv.interop import call
 from jtconv.interop.call import PerAxis
-from jtconv.padding import Crops
+from jtconv.problem import arguments, layout
+from jtconv.problem import padding as conventions
+from jtconv.problem.padding import Crops
 
 _NAMES = call.Names("lhs", "rhs")
 Padding = str | Sequence[tuple[int, int]]

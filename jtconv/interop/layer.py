@@ -10,12 +10,13 @@ from flax import nnx
 
 import jtconv.linen
 import jtconv.nnx
-from jtconv import layers, padding
+from jtconv import layers
 from jtconv.interop import lax
 from jtconv.interop.framework import is_one_of
 from jtconv.interop.parameters import expect, on_jax, turned
 from jtconv.nnx import ConvTranspose
-from jtconv.padding import Crops
+from jtconv.problem import padding
+from jtconv.problem.padding import Crops
 
 PerAxis = tuple[int, ...]
 

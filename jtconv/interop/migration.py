@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from jtconv.geometry import Axis
 from jtconv.interop import equinox, haiku, keras, lax, onnx, torch
-from jtconv.padding import Crops
+from jtconv.problem.geometry import Axis
+from jtconv.problem.padding import Crops
 
 INPUT, KERNEL, STRIDE = 5, 5, 2  # of the examples, on one axis
 HEADINGS = ("framework", "its words", "crop in front `lo`", "and behind `hi`", "example", "out")
@@ -93,7 +93,7 @@ def table() -> str:
 def _cells() -> Iterator[tuple[str, ...]]:
     for row in ROWS:
         ((lo, hi),) = row.crops(**row.example)
-        out = Axis.cropped(INPUT, KERNEL, STRIDE, lo=lo, hi=hi).output
+        out = Axis.cropped(INPUT, KERNEL, STRIDE, lo=lo, hi=hi).y_size
         said = ", ".join(f"{name}={value!r}" for name, value in row.example.items())
         formulas = (f"`{row.lo}` = {lo}", f"`{row.hi}` = {hi}")
         yield row.framework, row.words, *formulas, f"`{said}`", str(out)

@@ -2,7 +2,6 @@
 
 from jtconv.plan.axes import AxisPlan
 from jtconv.plan.explain import explain
-from jtconv.plan.plan import Plan
-from jtconv.plan.sides import MethodRow, SidePlan
+from jtconv.plan.plan import MethodRow, Plan, SidePlan
 
 __all__ = ["AxisPlan", "MethodRow", "Plan", "SidePlan", "explain"]

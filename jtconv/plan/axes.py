@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jtconv import arguments, padding
-from jtconv.geometry import Axis
-from jtconv.padding import Crops
-from jtconv.request import Request, legal_sizes
-from jtconv.words.layer import Layer
+from jtconv.conventions.layer import Layer
+from jtconv.problem import arguments, padding
+from jtconv.problem.call import Call, legal_sizes
+from jtconv.problem.geometry import Axis
+from jtconv.problem.padding import Crops
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class AxisPlan:
     @property
     def input(self) -> int:
         """Cells that go in."""
-        return self.axis.input if self.transposed else self.axis.output
+        return self.axis.x_size if self.transposed else self.axis.y_size
 
     @property
     def output(self) -> int:
         """Cells that come out."""
-        return self.axis.output if self.transposed else self.axis.input
+        return self.axis.y_size if self.transposed else self.axis.x_size
 
     @property
     def receptive_field(self) -> int:
@@ -49,7 +49,7 @@ class AxisPlan:
 
     @property
     def even_kernel(self) -> int | None:
-        """The next larger kernel whose stamps overlap evenly, where there is one."""
+        """The next larger kernel whose taps overlap evenly, where there is one."""
         for more in range(1, self.axis.stride + 1):
             larger = replace(self.axis, kernel=self.axis.kernel + more)
             if len(set(larger.overlap)) == 1:
@@ -68,7 +68,7 @@ class AxisPlan:
         """How the output size comes about."""
         a, (lo, hi) = self.axis, self.padding
         if self.transposed:
-            full = f"({a.input} - 1)*{a.stride} + {a.dilation}*({a.kernel} - 1) + 1"
+            full = f"({a.x_size} - 1)*{a.stride} + {a.dilation}*({a.kernel} - 1) + 1"
             return f"{_sum(full, -lo, -hi)} = {self.output}"
         padded = _sum(str(self.input), lo, hi)
         return f"({padded} - {a.dilation}*({a.kernel} - 1) - 1)//{a.stride} + 1 = {self.output}"
@@ -124,20 +124,20 @@ class AxisPlan:
         return (size - 1) * a.stride + a.effective_kernel - self.input
 
 
-def axis_plans(layer: Layer, asked_padding: Any) -> tuple[AxisPlan, ...]:
-    """Every axis of a layer whose user wrote ``asked_padding``."""
-    asked, sizes = layer.request, _reachable(layer.request, asked_padding)
-    columns = zip(asked.layout.spatial, layer.axes, layer.crops, sizes, strict=True)
+def axis_plans(layer: Layer, padding_arg: Any) -> tuple[AxisPlan, ...]:
+    """Every axis of a layer whose user wrote ``padding_arg``."""
+    call, sizes = layer.call, _reachable(layer.call, padding_arg)
+    columns = zip(call.layout.spatial, layer.axes, layer.crops, sizes, strict=True)
     return tuple(
         AxisPlan(name, axis, layer.transposed, pads, reachable)
         for name, axis, pads, reachable in columns
     )
 
 
-def _reachable(asked: Request, asked_padding: Any) -> Iterator[range]:
-    pads = padding.parse(asked_padding, len(asked.geometry))
-    for index, axis in enumerate(asked.geometry):
-        size = _of_transposed if asked.op == "conv_transpose" else _of_convolution
+def _reachable(call: Call, padding_arg: Any) -> Iterator[range]:
+    pads = padding.parse(padding_arg, len(call.geometry))
+    for index, axis in enumerate(call.geometry):
+        size = _of_transposed if call.op == "conv_transpose" else _of_convolution
         yield size(axis, pads if isinstance(pads, str) else pads[index])
 
 
@@ -145,16 +145,16 @@ def _of_transposed(a: Axis, pads: str | Crops) -> range:
     """Output sizes of the same padding."""
     if isinstance(pads, str):
         crops = padding.from_name(pads, a.effective_kernel, a.stride)
-        return legal_sizes(Axis.cropped(a.input, a.kernel, a.stride, a.dilation, *crops), pads)
-    return legal_sizes(Axis.cropped(a.input, a.kernel, a.stride, a.dilation, *pads))
+        return legal_sizes(Axis.cropped(a.x_size, a.kernel, a.stride, a.dilation, *crops), pads)
+    return legal_sizes(Axis.cropped(a.x_size, a.kernel, a.stride, a.dilation, *pads))
 
 
 def _of_convolution(a: Axis, pads: str | Crops) -> range:
     """Input sizes of the same output."""
     if pads in ("SAME", "SAME_LOWER"):
-        return range((a.input - 1) * a.stride + 1, a.input * a.stride + 1)
+        return range((a.x_size - 1) * a.stride + 1, a.x_size * a.stride + 1)
     if isinstance(pads, str):
-        pads = padding.of_convolution(pads, a.output, a.effective_kernel, a.stride)
+        pads = padding.of_convolution(pads, a.y_size, a.effective_kernel, a.stride)
     least = a.full - sum(pads)
     return range(max(least, 1), least + a.stride)
 
@@ -165,12 +165,12 @@ def _times(factor: int, letter: str) -> str:
 
 def _sum(*terms: str | int) -> str:
     """Terms joined by their signs; numbers that are 0 are left out."""
-    said = ""
+    text = ""
     for term in terms:
         if term == 0:
             continue
         if isinstance(term, int):
-            said += f" {'-' if term < 0 else '+'} {abs(term)}"
+            text += f" {'-' if term < 0 else '+'} {abs(term)}"
         else:
-            said += f" + {term}" if said else term
-    return said
+            text += f" + {term}" if text else term
+    return text

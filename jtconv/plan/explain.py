@@ -1,18 +1,25 @@
-"""The front door of explain: check the call, and gather what is to be said of it."""
+"""explain: check the call, and gather its plan."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jtconv import operands, request, words
-from jtconv.choose import parse_method
+from jtconv import conventions
+from jtconv.algorithms import ALGORITHMS
+from jtconv.dispatch.choose import choose, cost, parse_method, platform, refusal
+from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
-from jtconv.plan.plan import Plan
-from jtconv.plan.sides import forward_task, side_plans
-from jtconv.request import Op, Request
+from jtconv.plan.plan import MethodRow, Plan, SidePlan
+from jtconv.problem import dtypes
+from jtconv.problem.call import Call
+from jtconv.problem.task import SIDES, Op, Task
+
+_ROLES = ("forward", "gradient by x", "gradient by w")
 
 
 def explain(
@@ -24,7 +31,7 @@ def explain(
     time: bool = False,
     **keywords: Any,
 ) -> Plan:
-    """What a call would do: law, sizes, costs, other frameworks' words, and the methods.
+    """What a call would do: law, sizes, costs, the layer in other frameworks, and the methods.
 
     Args:
         x, w, bias: arrays, or ``jax.ShapeDtypeStruct``; only shape and dtype are looked at.
@@ -48,30 +55,30 @@ def explain(
     >>> plan.axes[0].law, plan.axes[0].reachable
     ('y[3*i + t] += x[i] * w[t]', range(7, 10))
     """
-    if not isinstance(op, str) or op not in request.SIDES:
+    if not isinstance(op, str) or op not in SIDES:
         raise ValueError(f"op must be 'conv_transpose' or 'conv', got {op!r}.")
     x, w = _checked("x", x), _checked("w", w)
-    operands.check_same_dtype(x, "w", w)
+    dtypes.check_same_dtype(x, "w", w)
     wanted = parse_method(keywords.pop("method", "auto"))
-    precision = operands.precision(keywords.pop("precision", None))
-    result = operands.result_dtype(x.dtype, keywords.pop("preferred_element_type", None))
-    flip = operands.flag("flip_kernel", keywords.pop("flip_kernel", False))
-    timed = operands.flag("time", time)
-    asked = request.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
+    precision = dtypes.precision(keywords.pop("precision", None))
+    result = dtypes.result_dtype(x.dtype, keywords.pop("preferred_element_type", None))
+    flip = dtypes.flag("flip_kernel", keywords.pop("flip_kernel", False))
+    timed = dtypes.flag("time", time)
+    call = Call.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
     if bias is not None:
-        operands.check_bias(_checked("bias", bias), asked.out_channels, x)
-    layer = words.Layer(asked, bias is not None, flip)
-    task = forward_task(asked, x.dtype, precision, result)
+        dtypes.check_bias(_checked("bias", bias), call.out_channels, x)
+    layer = conventions.Layer(call, bias is not None, flip)
+    task = call.task(x.dtype, result, platform(), precision)
     return Plan(
-        request=asked,
+        call=call,
         input_shape=tuple(x.shape),
-        output_shape=asked.output_shape,
-        parameters=math.prod(w.shape) + (asked.out_channels if bias is not None else 0),
+        output_shape=call.output_shape,
+        parameters=math.prod(w.shape) + (call.out_channels if bias is not None else 0),
         multiply_adds=task.multiply_adds,
-        dense_multiply_adds=_dense(asked, task.batch * task.depth * task.out_channels),
+        dense_multiply_adds=_dense(call, task),
         axes=axis_plans(layer, keywords.get("padding", 0)),
-        words=words.say(layer),
-        sides=side_plans(asked, wanted, task, timed),
+        conventions=conventions.to_text(layer),
+        sides=tuple(_side_plan(op, role, wanted, task, timed) for role in range(3)),
     )
 
 
@@ -81,12 +88,32 @@ def _checked(name: str, value: Any) -> jax.ShapeDtypeStruct:
         raise TypeError(
             f"{name} must be an array or a jax.ShapeDtypeStruct, got {type(value).__name__}."
         )
-    operands.dtype_of(name, value)
+    dtypes.dtype_of(name, value)
     return jax.ShapeDtypeStruct(value.shape, jax.dtypes.canonicalize_dtype(value.dtype))
 
 
-def _dense(asked: Request, products_a_tap: int) -> int:
-    """Multiply-adds of a plain convolution of the picture with all its zeros."""
-    g = asked.geometry
-    cells = g.output if asked.op == "conv_transpose" else g.input
-    return math.prod(cells) * math.prod(g.kernel) * products_a_tap
+def _dense(call: Call, task: Task) -> int:
+    """Multiply-adds of a plain convolution of the input with all its zeros."""
+    g, per_tap = call.geometry, task.batch * task.x_channels_per_group * task.y_channels
+    size = g.y_size if call.op == "conv_transpose" else g.x_size
+    return math.prod(size) * math.prod(g.kernel) * per_tap
+
+
+def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time: bool) -> SidePlan:
+    """The plan of the operation (0), or of its gradient by x or by w."""
+    side = SIDES[op][number]
+    task = replace(forward, side=side)
+    if number:  # a cotangent has the dtype of the result, its gradient that of the operand
+        common = jnp.promote_types(forward.dtype, forward.result_dtype)
+        task = replace(task, dtype=common, result_dtype=forward.dtype)
+    fastest: dict[str, float] = {}
+    for t in timings(task) if time else ():
+        if t.seconds is not None:
+            fastest[t.method] = min(t.seconds, fastest.get(t.method, t.seconds))
+    rows = tuple(_row(name, task, fastest.get(name)) for name in ALGORITHMS)
+    return SidePlan(_ROLES[number], side, choose(wanted, task), rows)
+
+
+def _row(name: str, task: Task, seconds: float | None) -> MethodRow:
+    why_not = refusal(name, task)
+    return MethodRow(name, why_not, None if why_not else cost(name, task), seconds)

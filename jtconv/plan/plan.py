@@ -1,16 +1,42 @@
-"""A call explained, as a value."""
+"""A call explained, as a value: its numbers, as text for people and as JSON for programs."""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from jtconv.plan import text
+from jtconv.conventions import LayerText
+from jtconv.dispatch.choose import Choice
 from jtconv.plan.axes import AxisPlan
-from jtconv.plan.sides import SidePlan
-from jtconv.request import Request
-from jtconv.words import Saying
+from jtconv.problem.call import Call
+from jtconv.problem.task import Cost, Side
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method on one side: what it would cost, or why it cannot; its time where measured."""
+
+    method: str
+    refusal: str | None
+    cost: Cost | None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class SidePlan:
+    """One side of a call: what is chosen, why, and what else there is."""
+
+    role: str
+    side: Side
+    choice: Choice
+    rows: tuple[MethodRow, ...]
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether any method was measured."""
+        return any(row.seconds is not None for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -22,14 +48,14 @@ class Plan:
     padded zeros, which is what "enlarge with zeros, then convolve" computes.
     """
 
-    request: Request
+    call: Call
     input_shape: tuple[Any, ...]
     output_shape: tuple[Any, ...]
     parameters: int
     multiply_adds: int
     dense_multiply_adds: int
     axes: tuple[AxisPlan, ...]
-    words: tuple[Saying, ...]
+    conventions: tuple[LayerText, ...]
     sides: tuple[SidePlan, ...]
 
     @property
@@ -40,10 +66,10 @@ class Plan:
     @property
     def overlap_uniformity(self) -> float:
         """Fewest products of an output cell over most: below 1 there is a checkerboard."""
-        return self.request.geometry.overlap_uniformity if self.axes[0].transposed else 1.0
+        return self.call.geometry.overlap_uniformity if self.axes[0].transposed else 1.0
 
     def __str__(self) -> str:
-        return text.plain(self)
+        return plain(self)
 
     def dumps(self) -> str:
         """As JSON."""
@@ -52,17 +78,17 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """As plain values; a symbolic batch becomes its name in JSON."""
         return {
-            "op": self.request.op,
+            "op": self.call.op,
             "input_shape": list(self.input_shape),
             "output_shape": list(self.output_shape),
-            "groups": self.request.geometry.groups,
+            "groups": self.call.geometry.groups,
             "parameters": self.parameters,
             "multiply_adds": self.multiply_adds,
             "dense_multiply_adds": self.dense_multiply_adds,
             "receptive_field": list(self.receptive_field),
             "overlap_uniformity": self.overlap_uniformity,
             "axes": [_axis(axis) for axis in self.axes],
-            "words": {said.framework: _said(said) for said in self.words},
+            "conventions": {text.framework: _text(text) for text in self.conventions},
             "sides": {side.role: _side(side) for side in self.sides},
         }
 
@@ -86,8 +112,8 @@ def _axis(plan: AxisPlan) -> dict[str, Any]:
     }
 
 
-def _said(said: Saying) -> dict[str, Any]:
-    return {"call": said.call, "kernel": said.kernel, "why_not": said.why_not}
+def _text(text: LayerText) -> dict[str, Any]:
+    return {"call": text.call, "kernel": text.kernel, "why_not": text.why_not}
 
 
 def _side(plan: SidePlan) -> dict[str, Any]:
@@ -102,3 +128,129 @@ def _side(plan: SidePlan) -> dict[str, Any]:
     }
     choice = {"method": plan.choice.method, "reason": plan.choice.reason}
     return {"side": plan.side, **choice, "methods": rows}
+
+
+_AXIS_HEAD = ("axis", "in", "kernel", "stride", "dilation", "D", "full", "lo", "hi", "out")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a heading; the first row names the columns where ``headed``."""
+
+    title: str
+    rows: list[tuple[str, ...]]
+    headed: bool = True
+
+
+def plain(plan: Plan) -> str:
+    """The whole plan for people."""
+    lines = [*heading(plan), ""]
+    lines += [*_columns(axis_table(plan).rows), *laws(plan), overlap(plan), ""]
+    lines += [f"{name:8}{text}" for name, text in framework_lines(plan)] + [""]
+    for table in map(side_table, plan.sides):
+        lines += [table.title, *("  " + line for line in _columns(table.rows))]
+    return "\n".join(lines)
+
+
+def heading(plan: Plan) -> list[str]:
+    """What goes in, what comes out, and what it costs."""
+    per_axis = " x ".join(map(str, plan.receptive_field))
+    return [
+        f"{plan.call.op}: {plan.input_shape} -> {plan.output_shape}",
+        f"parameters {plan.parameters:,}   useful multiply-adds {plan.multiply_adds:,}   "
+        f"with zeros {plan.dense_multiply_adds:,}   receptive field {per_axis}",
+    ]
+
+
+def axis_table(plan: Plan) -> Table:
+    """The integers of every axis."""
+    return Table("axes", [(*_AXIS_HEAD, "taps", "sees"), *map(_axis_row, plan.axes)])
+
+
+def _axis_row(plan: AxisPlan) -> tuple[str, ...]:
+    a, (fewest, most) = plan.axis, plan.overlap
+    taps = f"{fewest}" if fewest == most else f"{fewest}-{most}"
+    known = (a.kernel, a.stride, a.dilation, a.effective_kernel, a.full, *plan.padding)
+    cells = (plan.name, plan.input, *known, plan.output, taps, plan.receptive_field)
+    return tuple(map(str, cells))
+
+
+def laws(plan: Plan) -> list[str]:
+    """The law in numbers and the sizes that it can reach; axes that are alike share a line."""
+    alike: dict[str, list[str]] = {}
+    for axis in plan.axes:
+        alike.setdefault(_law(axis), []).append(axis.name)
+    return [f"{', '.join(names)}: {law}" for law, names in alike.items()]
+
+
+def _law(plan: AxisPlan) -> str:
+    first, last = plan.reachable[0], plan.reachable[-1]
+    sizes = f"{first}" if first == last else f"{first} to {last}"
+    which = "reachable with output_size" if plan.transposed else "inputs of this output"
+    return f"{plan.law},  out = {plan.size_law};  {which}: {sizes}"
+
+
+def overlap(plan: Plan) -> str:
+    """Whether every output cell gets as many products, or a checkerboard is to be seen."""
+    if plan.call.op == "conv":
+        return f"every output cell sums {math.prod(plan.call.geometry.kernel)} taps"
+    uneven = [axis for axis in plan.axes if len(set(axis.overlap)) > 1]
+    if not uneven:
+        taps = " x ".join(str(axis.overlap[0]) for axis in plan.axes)
+        return f"overlap is even: away from the edges every output cell sums {taps} taps"
+    taps = ", ".join(f"{axis.overlap[0]} to {axis.overlap[1]} along {axis.name}" for axis in uneven)
+    share = plan.call.geometry.overlap_uniformity
+    return (
+        f"overlap is uneven, taps {taps} (uniformity {share:.2f}): a checkerboard; "
+        f"{_even_kernel(uneven[0])}"
+    )
+
+
+def _even_kernel(plan: AxisPlan) -> str:
+    larger = plan.even_kernel
+    if larger is None:
+        return f"no kernel is even with stride {plan.axis.stride}, dilation {plan.axis.dilation}"
+    return f"a kernel of {larger} along {plan.name} would be even"
+
+
+def framework_lines(plan: Plan) -> list[tuple[str, str]]:
+    """Each framework and how it writes the layer, or why it cannot."""
+    lines = []
+    for text in plan.conventions:
+        parts = [f"no: {text.why_not}"] if text.why_not else []
+        if text.call:
+            parts.append(("instead " if text.why_not else "") + text.call)
+            parts.append(f"kernel {text.kernel}")
+        lines.append((text.framework, "; ".join(parts)))
+    return lines
+
+
+def side_table(plan: SidePlan) -> Table:
+    """What is chosen for a side and why, over what every method would cost."""
+    title = f"{plan.role} ({plan.side}): {plan.choice.method}, {plan.choice.reason}"
+    return Table(title, [_method_row(row, plan.is_timed) for row in plan.rows], headed=False)
+
+
+def _method_row(row: MethodRow, timed: bool) -> tuple[str, ...]:
+    if row.cost is None:
+        return (row.method, "cannot:", str(row.refusal), *(("",) if timed else ()))
+    spent = f"{row.cost.multiply_adds:,} multiply-adds"
+    cells = row.method, spent, f"{row.cost.temporary_bytes:,} temporary bytes"
+    return (*cells, _milliseconds(row)) if timed else cells
+
+
+def _milliseconds(row: MethodRow) -> str:
+    return "failed" if row.seconds is None else f"{row.seconds * 1e3:.3f} ms"
+
+
+def _columns(rows: list[tuple[Any, ...]]) -> list[str]:
+    """Rows of cells as lines, numbers to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines

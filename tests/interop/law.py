@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jtconv import request
-from jtconv.geometry import Axis
+from jtconv.problem.call import Call
+from jtconv.problem.geometry import Axis
 
 
 def conv_transpose(
@@ -17,22 +17,22 @@ def conv_transpose(
 ) -> np.ndarray:  # fmt: skip
     """Stamps of one tap at a time, thrown on the full output, which is then cropped."""
     x, w = np.asarray(x), np.asarray(w)
-    asked = request.parse("conv_transpose", x.shape, w.shape, **keywords)
-    (x_spec, w_spec, y_spec), batched = asked.layout.specs, asked.layout.batched
-    space, groups = asked.layout.spatial, asked.geometry.groups
+    call = Call.parse("conv_transpose", x.shape, w.shape, **keywords)
+    (x_spec, w_spec, y_spec), batched = call.layout.specs, call.layout.batched
+    space, groups = call.layout.spatial, call.geometry.groups
     if not batched:
         x = np.expand_dims(x, x_spec.index("N"))
     x = x.transpose([x_spec.index(letter) for letter in f"N{space}C"])
     w = w.transpose([w_spec.index(letter) for letter in f"{space}IO"])
     w = np.flip(w, tuple(range(len(space)))) if flip_kernel else w
-    if asked.kernel_is_adjoint:  # (C_in, C_out // groups): each group has its own rows
+    if call.kernel_is_adjoint:  # (C_in, C_out // groups): each group has its own rows
         w = np.concatenate(np.split(w, groups, axis=-2), axis=-1)
-    full = np.zeros((x.shape[0], *asked.geometry.full, asked.out_channels), x.dtype)
-    for t in itertools.product(*map(range, asked.geometry.kernel)):
-        cells = [_landing(axis, tap) for axis, tap in zip(asked.geometry, t, strict=True)]
+    full = np.zeros((x.shape[0], *call.geometry.full, call.out_channels), x.dtype)
+    for t in itertools.product(*map(range, call.geometry.kernel)):
+        cells = [_landing(axis, tap) for axis, tap in zip(call.geometry, t, strict=True)]
         parts = zip(np.split(x, groups, -1), np.split(w[t], groups, -1), strict=True)
         full[(slice(None), *cells)] += np.concatenate([part @ tap for part, tap in parts], -1)
-    y = _cropped(full, asked.geometry.crops)
+    y = _cropped(full, call.geometry.crops)
     y = y if bias is None else y + np.asarray(bias)
     y = y.transpose([f"N{space}C".index(letter) for letter in y_spec])
     return y if batched else y.squeeze(y_spec.index("N"))
@@ -41,7 +41,7 @@ def conv_transpose(
 def _landing(axis: Axis, tap: int) -> slice:
     """Where every input's stamp has this tap, on the full output."""
     first = axis.dilation * tap
-    return slice(first, first + axis.stride * (axis.input - 1) + 1, axis.stride)
+    return slice(first, first + axis.stride * (axis.x_size - 1) + 1, axis.stride)
 
 
 def _cropped(full: np.ndarray, crops: Any) -> np.ndarray:

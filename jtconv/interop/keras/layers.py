@@ -13,7 +13,7 @@ from jtconv.interop.framework import is_one_of, load
 from jtconv.interop.keras.functional import crops
 from jtconv.interop.layer import Layer
 from jtconv.interop.parameters import expect
-from jtconv.padding import Crops, from_keras
+from jtconv.problem.padding import Crops, from_keras
 
 if TYPE_CHECKING:
     import keras

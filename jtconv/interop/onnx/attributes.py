@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jtconv import arguments
-from jtconv.padding import Crops, from_onnx
+from jtconv.problem import arguments
+from jtconv.problem.padding import Crops, from_onnx
 
 Ints = Sequence[int]
 ATTRIBUTES = (

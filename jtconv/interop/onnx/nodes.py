@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jtconv import arguments
 from jtconv.interop import layer as hub
 from jtconv.interop.framework import load
 from jtconv.interop.layer import Layer
 from jtconv.interop.onnx.attributes import ATTRIBUTES, crops, each
 from jtconv.interop.parameters import expect
 from jtconv.nnx import ConvTranspose
-from jtconv.padding import to_onnx
+from jtconv.problem import arguments
+from jtconv.problem.padding import to_onnx
 
 if TYPE_CHECKING:
     import onnx

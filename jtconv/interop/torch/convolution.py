@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from jtconv import arguments, padding
 from jtconv.interop.parameters import on_jax
 from jtconv.interop.torch.tensors import fill, parameter
 from jtconv.layers import masked
+from jtconv.problem import arguments, padding
 
 
 def to_nnx(module: Any) -> nnx.Conv:

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
-from jtconv import arguments
-from jtconv import padding as conventions
 from jtconv.interop import call
-from jtconv.padding import Crops
+from jtconv.problem import arguments
+from jtconv.problem import padding as conventions
+from jtconv.problem.padding import Crops
 
 _NAMES = call.Names("input", "weight")
 PerAxis = int | tuple[int, ...]

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from flax import nnx
 
-from jtconv import padding
 from jtconv.interop import layer as hub
 from jtconv.interop.framework import is_one_of, load
 from jtconv.interop.layer import Layer
 from jtconv.interop.torch import beside
 from jtconv.interop.torch.tensors import fill, parameter
+from jtconv.problem import padding
 
 if TYPE_CHECKING:
     import torch

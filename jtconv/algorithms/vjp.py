@@ -1,0 +1,61 @@
+"""vjp: the transposed convolution as what its name says, the transpose of a convolution.
+
+    dgrad   ``jax.linear_transpose`` of ``y -> conv(y, w)``
+    fprop   the convolution itself
+    wgrad   ``jax.linear_transpose`` of ``w -> conv(y, w)``
+
+The second of the three ways.  XLA sees the convolution's own gradient, the form its GPU
+compiler knows best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+
+from jtconv.algorithms.common import arrays, xla_conv
+from jtconv.problem.task import Cost, Task
+
+
+def refuse(task: Task) -> str | None:
+    """Integers have no derivative, so none is taken through."""
+    if not jnp.issubdtype(task.dtype, jnp.inexact):
+        return f"it differentiates a convolution, and {task.dtype} has no derivative"
+    return None
+
+
+def cost(task: Task) -> Cost:
+    """That of a convolution as XLA does it."""
+    return xla_conv.cost(task)
+
+
+def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """x, w -> y."""
+    x, w, task = _wide(x, w, task)
+    shape = (x.shape[0], *task.geometry.y_size, task.y_channels)
+    y = arrays.zeros(shape, x, x.dtype)
+    return jax.linear_transpose(lambda y: xla_conv.strided(y, w, task), y)(x)[0]
+
+
+def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """y, w -> x."""
+    return xla_conv.strided(y, w, task)
+
+
+def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """x, y -> w."""
+    x, y, task = _wide(x, y, task)
+    w = arrays.zeros(
+        (*task.geometry.kernel, task.x_channels_per_group, task.y_channels), x, x.dtype
+    )
+    return jax.linear_transpose(lambda w: xla_conv.strided(y, w, task), w)(x)[0]
+
+
+def _wide(a: jax.Array, b: jax.Array, task: Task) -> tuple[jax.Array, jax.Array, Task]:
+    """The operands in the dtype of the result where that is wider: a transpose keeps dtypes."""
+    if task.result_dtype.itemsize <= task.dtype.itemsize:
+        return a, b, task
+    wide = task.accumulator
+    return a.astype(wide), b.astype(wide), replace(task, dtype=wide)

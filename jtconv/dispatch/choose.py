@@ -1,0 +1,121 @@
+"""Which method runs: a static function of side, shape, dtype and platform, with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import jax
+
+from jtconv.algorithms import ALGORITHMS
+from jtconv.algorithms.algorithm import Tunable
+from jtconv.dispatch.rules import RULES, holds_too_much
+from jtconv.problem import arguments
+from jtconv.problem.task import Cost, Task, Unsupported
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The method chosen for one task, why, and its block sizes where these are known."""
+
+    method: str
+    reason: str
+    tile: str | None = None
+
+
+def parse_method(method: Any) -> tuple[str, ...]:
+    """A method as a user writes it, as a tuple of known names."""
+    names = (method,) if isinstance(method, str) else arguments.sequence(method)
+    if not names:
+        raise ValueError(f"method must be a name or a sequence of names, got {method!r}.")
+    return tuple(arguments.choice("method", name, ("auto", *ALGORITHMS)) for name in names)
+
+
+def platform() -> str:
+    """Where computations run by default, as lowering rules name it: cpu, cuda, rocm or tpu."""
+    name = jax.default_backend()
+    if name != "gpu":
+        return name
+    return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"
+
+
+def refusal(name: str, task: Task) -> str | None:
+    """Why method ``name`` cannot do ``task``; None where it can."""
+    return ALGORITHMS[name].refuse(task)
+
+
+def cost(name: str, task: Task) -> Cost:
+    """What method ``name`` would spend on ``task``."""
+    return ALGORITHMS[name].cost(task)
+
+
+def tiles(name: str, task: Task) -> tuple[str | None, ...]:
+    """Block sizes that method ``name`` could take, its own choice first; None for no choice."""
+    algorithm = ALGORITHMS[name]
+    if isinstance(algorithm, Tunable) and refusal(name, task) is None:
+        return algorithm.tiles(task) or (None,)
+    return (None,)
+
+
+def choose(wanted: tuple[str, ...], task: Task) -> Choice:
+    """The first of ``wanted`` that can do the task; ``auto`` among them always can."""
+    refusals = []
+    for name in wanted:
+        if name == "auto":
+            return automatic(task)
+        tile = _advised_tile(name, task)
+        why_not = refusal(name, replace(task, tile=tile))
+        if why_not is None:
+            return Choice(name, "asked for", tile)
+        refusals.append(f"method {name!r} cannot do this {task.side}: {why_not}")
+    others = (name for name in ALGORITHMS if name not in wanted)
+    raise Unsupported(
+        f"{'; '.join(refusals)}. Use method='auto', or name another of {', '.join(others)}."
+    )
+
+
+class Advisor(Protocol):
+    """Who is asked before the static rules: a tuning, or one being recorded."""
+
+    def advise(self, task: Task) -> str | None:
+        """The method for ``task``, or None to leave it to the rules."""
+
+    def tile(self, task: Task, method: str) -> str | None:
+        """The block sizes of ``method`` for ``task``, or None to leave them to the method."""
+
+
+# Part of the key of jax.jit's caches: under another advisor a function is traced anew.
+ADVISOR = jax.make_user_context(None)
+
+
+def _advised_tile(method: str, task: Task) -> str | None:
+    advisor: Advisor | None = ADVISOR.value
+    return advisor.tile(task, method) if advisor else None
+
+
+def automatic(task: Task) -> Choice:
+    """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
+    advisor: Advisor | None = ADVISOR.value
+    advised = advisor.advise(task) if advisor else None
+    if advised is not None:
+        tile = _advised_tile(advised, task)
+        how = f", in tiles of {tile}" if tile else ""
+        if refusal(advised, replace(task, tile=tile)) is None:
+            return Choice(advised, f"measured fastest by the tuning in force{how}", tile)
+    least: Choice | None = None  # the first that holds too much, for want of a better one
+    for rule in RULES:
+        if rule.fits(task) and refusal(rule.method, task) is None:
+            choice = Choice(rule.method, rule.reason)
+            if not holds_too_much(task, cost(rule.method, task)):
+                return choice
+            least = least or choice
+    return least or Choice("scatter", "no rule fits, and this can do everything")
+
+
+def methods() -> tuple[str, ...]:
+    """The names of all methods, any of which ``method=`` takes.
+
+    >>> methods()
+    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'matrix', 'pallas')
+    """
+    return tuple(ALGORITHMS)

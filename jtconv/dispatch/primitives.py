@@ -1,0 +1,200 @@
+"""Three primitives, each the derivative of the other two.
+
+    dgrad   x, w -> y     transposed convolution
+    fprop   y, w -> x     convolution
+    wgrad   x, y -> w     kernel gradient
+
+They are the three sides of one trilinear form, so each is bilinear and its transposes are the
+other two.  That is the whole differentiation rule: it closes under every order and both modes,
+and every gradient is itself a task for which a method is chosen.
+
+Beside them stand ``dgrad`` and ``fprop`` plus a bias, for methods that add it as they write.  These
+are affine, and are derived as what they are: a side and a sum.
+
+This is the only file that touches ``jax.interpreters``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from jtconv.algorithms import ALGORITHMS
+from jtconv.algorithms.algorithm import WithBias
+from jtconv.dispatch.batching import batch
+from jtconv.dispatch.choose import choose
+from jtconv.dispatch.choose import platform as default_platform
+from jtconv.problem.geometry import Geometry
+from jtconv.problem.task import ROLES, Side, Task
+
+
+def _compute(
+    a: jax.Array,
+    b: jax.Array,
+    *bias: jax.Array,
+    side: Side,
+    platform: str,
+    geometry: Geometry,
+    method: tuple[str, ...],
+    precision: Any,
+    result: str,
+) -> jax.Array:
+    """One side by the method chosen for it: what the primitives are lowered to."""
+    common = jnp.promote_types(a.dtype, b.dtype)
+    a, b = a.astype(common), b.astype(common)
+    shapes = dict(zip(ROLES[side], (a.shape, b.shape), strict=False))
+    task = Task.of(side, geometry, shapes, common, result, platform, precision)
+    chosen = choose(method, task)
+    task, algorithm = replace(task, tile=chosen.tile), ALGORITHMS[chosen.method]
+    with jax.named_scope(f"jtconv_{side}_{chosen.method}"):
+        if bias and isinstance(algorithm, WithBias):
+            return algorithm.biased(a, b, *bias, task).astype(task.result_dtype)
+        y: jax.Array = getattr(algorithm, side)(a, b, task).astype(task.result_dtype)
+        return _plus(y, *bias) if bias else y
+
+
+def _plus(y: jax.Array, bias: jax.Array) -> jax.Array:
+    """Half floats are widened for the sum, so that the bias's gradient is summed wide too."""
+    half = y.dtype.name in ("float16", "bfloat16")
+    wide = jnp.float32 if half else y.dtype
+    return (y.astype(wide) + bias.astype(wide)).astype(y.dtype)
+
+
+def _abstract(*operands: Any, side: Side, **params: Any) -> Any:
+    """The result's abstract value, as XLA's own convolution would have it.
+
+    Tracing that convolution keeps shardings and manual mesh axes right without a rule of ours.
+    """
+    reference = partial(_compute, side=side, platform="cpu", **{**params, "method": ("dilated",)})
+    return jax.make_jaxpr(reference)(*operands).out_avals[0]
+
+
+def _primitive(side: Side, suffix: str = "") -> Primitive:
+    primitive = Primitive(f"jtconv_{side}{suffix}")
+
+    @lru_cache(maxsize=1024)
+    def compiled(**params: Any) -> Callable[..., jax.Array]:
+        return jax.jit(partial(primitive.bind, **params))
+
+    def impl(*operands: jax.Array, **params: Any) -> jax.Array:
+        if jax.config.jax_disable_jit:
+            return _compute(*operands, side=side, platform=default_platform(), **params)
+        return compiled(**params)(*operands)
+
+    primitive.def_impl(impl)
+    primitive.def_abstract_eval(partial(_abstract, side=side))
+    for platform in ("cpu", "cuda", "rocm", "tpu", None):
+        lowered = partial(_compute, side=side, platform=platform or "other")
+        rule = mlir.lower_fun(lowered, multiple_results=False)
+        mlir.register_lowering(primitive, rule, platform=platform)
+    return primitive
+
+
+dgrad_p = _primitive("dgrad")
+fprop_p = _primitive("fprop")
+wgrad_p = _primitive("wgrad")
+dgrad_biased_p = _primitive("dgrad", "_biased")
+fprop_biased_p = _primitive("fprop", "_biased")
+
+
+def _bind(primitive: Primitive, *operands: jax.Array, **params: Any) -> jax.Array:
+    """``bind`` once all operands vary over the same manual mesh axes.
+
+    Without this a gradient under shard_map would miss the sum over an axis that only some
+    operands vary over.
+    """
+    varying = [jax.typeof(operand).mat.varying for operand in operands]
+    missing = [tuple(frozenset().union(*varying) - own) for own in varying]
+    alike = (
+        lax.pcast(operand, axes, to="varying") if axes else operand
+        for operand, axes in zip(operands, missing, strict=True)
+    )
+    bound: jax.Array = primitive.bind(*alike, **params)
+    return bound
+
+
+dgrad = partial(_bind, dgrad_p)
+fprop = partial(_bind, fprop_p)
+wgrad = partial(_bind, wgrad_p)
+dgrad_biased = partial(_bind, dgrad_biased_p)
+fprop_biased = partial(_bind, fprop_biased_p)
+
+
+# Derivatives.  A cotangent has the dtype of the operand it belongs to.
+
+
+def _dgrad_x(y: jax.Array, x: Any, w: jax.Array, **params: Any) -> jax.Array:
+    return fprop(y, w, **{**params, "result": x.aval.dtype.name})
+
+
+def _dgrad_w(y: jax.Array, x: jax.Array, w: Any, **params: Any) -> jax.Array:
+    return wgrad(x, y, **{**params, "result": w.aval.dtype.name})
+
+
+def _fprop_y(x: jax.Array, y: Any, w: jax.Array, **params: Any) -> jax.Array:
+    return dgrad(x, w, **{**params, "result": y.aval.dtype.name})
+
+
+def _fprop_w(x: jax.Array, y: jax.Array, w: Any, **params: Any) -> jax.Array:
+    return wgrad(x, y, **{**params, "result": w.aval.dtype.name})
+
+
+def _wgrad_x(w: jax.Array, x: Any, y: jax.Array, **params: Any) -> jax.Array:
+    return fprop(y, w, **{**params, "result": x.aval.dtype.name})
+
+
+def _wgrad_y(w: jax.Array, x: jax.Array, y: Any, **params: Any) -> jax.Array:
+    return dgrad(x, w, **{**params, "result": y.aval.dtype.name})
+
+
+ad.defbilinear(dgrad_p, _dgrad_x, _dgrad_w)
+ad.defbilinear(fprop_p, _fprop_y, _fprop_w)
+ad.defbilinear(wgrad_p, _wgrad_x, _wgrad_y)
+
+
+def _biased_jvp(
+    biased: Any, side: Any, primals: Any, tangents: Any, **params: Any
+) -> tuple[jax.Array, jax.Array]:
+    (a, w, _), (da, dw, dbias) = primals, tangents
+    y = biased(*primals, **params)
+    parts = []
+    if type(da) is not ad.Zero:
+        parts.append(side(da, w, **params))
+    if type(dw) is not ad.Zero:
+        parts.append(side(a, dw, **params))
+    if type(dbias) is not ad.Zero:
+        parts.append(_plus(jnp.zeros_like(y), dbias))
+    return y, sum(parts[1:], parts[0])
+
+
+ad.primitive_jvps[dgrad_biased_p] = partial(_biased_jvp, dgrad_biased, dgrad)
+ad.primitive_jvps[fprop_biased_p] = partial(_biased_jvp, fprop_biased, fprop)
+
+
+def _biased_batch(
+    biased: Any, bare: Any, side: Side, operands: Any, dims: Any, **params: Any
+) -> tuple[jax.Array, int]:
+    """Examples are more of the batch; under another kernel or bias the sum stands by itself."""
+    *pair, bias = operands
+    if all(dim is None for dim in dims[1:]):
+
+        def bind(a: jax.Array, w: jax.Array, **params: Any) -> jax.Array:
+            return biased(a, w, bias, **params)
+
+        return batch(bind, side, pair, dims[:2], **params)
+    return jax.vmap(lambda a, w, bias: _plus(bare(a, w, **params), bias), dims)(*operands), 0
+
+
+batching.primitive_batchers[dgrad_p] = partial(batch, dgrad, "dgrad")
+batching.primitive_batchers[fprop_p] = partial(batch, fprop, "fprop")
+batching.primitive_batchers[wgrad_p] = partial(batch, wgrad, "wgrad")
+batching.primitive_batchers[dgrad_biased_p] = partial(_biased_batch, dgrad_biased, dgrad, "dgrad")
+batching.primitive_batchers[fprop_biased_p] = partial(_biased_batch, fprop_biased, fprop, "fprop")

@@ -1,0 +1,109 @@
+"""Layers for flax.linen, and Flax's own layers computed by jtconv."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+from flax import linen as nn
+
+from jtconv import layers
+from jtconv.api import Method, PerAxis
+from jtconv.layers import has_odd_name
+
+__all__ = ["ConvTranspose", "accelerate"]
+
+
+class ConvTranspose(nn.ConvTranspose):
+    """``flax.linen.ConvTranspose``: the same parameters and numbers, and what it lacks.
+
+    Attributes:
+        features: channels out.
+        kernel_size, strides, padding, kernel_dilation, use_bias, mask, dtype, param_dtype,
+            precision, kernel_init, bias_init, transpose_kernel, promote_dtype,
+            preferred_element_type: as in Flax; ``padding`` may also be "SAME_LOWER",
+            "CAUSAL" or "FULL", and the kernel may have up to four axes.
+        feature_group_count: groups of channels; each reads and writes its own slice.
+        output_padding: cells added to the end of the output, below stride or dilation.
+        method: as in :func:`jtconv.conv_transpose`.
+
+    Raises:
+        ValueError, TypeError: for a wrong argument, naming it.
+
+    >>> import jax, jax.numpy as jnp
+    >>> up = ConvTranspose(4, (3, 3), strides=(2, 2), feature_group_count=2)
+    >>> x = jnp.ones((1, 5, 5, 8))
+    >>> y, variables = up.init_with_output(jax.random.key(0), x, output_size=(9, 10))
+    >>> variables["params"]["kernel"].shape, y.shape
+    ((3, 3, 4, 4), (1, 9, 10, 4))
+    """
+
+    feature_group_count: int = 1
+    output_padding: PerAxis = 0
+    method: Method = "auto"
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, output_size: PerAxis | None = None) -> jax.Array:
+        """The transposed convolution of ``inputs``.
+
+        Args:
+            inputs: ``(*batch, *spatial, channels)``, with any number of batch axes or none.
+            output_size: the spatial size wanted, among those that a convolution takes back to
+                that of ``inputs``; an error lists them.
+
+        Returns:
+            ``(*batch, *out, features)``.
+        """
+        return _call(self, inputs, output_size)
+
+
+def _call(layer: Any, inputs: jax.Array, output_size: PerAxis | None = None) -> jax.Array:
+    """What a Linen layer, Flax's or ours, computes; it asks for its parameters as Flax's does."""
+    shape = layers.kernel_shape(
+        layer.kernel_size,
+        inputs.shape[-1],
+        layer.features,
+        getattr(layer, "feature_group_count", 1),
+        layer.transpose_kernel,
+    )
+    kernel = layer.param("kernel", layer.kernel_init, shape, layer.param_dtype)
+    bias = None
+    if layer.use_bias:
+        bias = layer.param("bias", layer.bias_init, (layer.features,), layer.param_dtype)
+    kernel = layers.masked(kernel, layer.mask)
+    inputs, kernel, bias = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
+    return layers.conv_transpose(layer, inputs, kernel, bias, output_size)
+
+
+_FLAX = inspect.unwrap(nn.ConvTranspose.__call__)
+
+
+@contextmanager
+def accelerate() -> Iterator[None]:
+    """Let jtconv compute every ``flax.linen.ConvTranspose`` that is called inside.
+
+    The layers ask for the parameters they always had; one whose padding has a name that Flax
+    does not know but lets pass ("same" for "SAME") is left to Flax. What ``jax.jit`` has
+    compiled outside is not looked at again: enter this first.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from flax import linen
+    >>> layer = linen.ConvTranspose(4, (3, 3), strides=(2, 2))
+    >>> with accelerate():
+    ...     y, variables = layer.init_with_output(jax.random.key(0), jnp.ones((1, 5, 5, 8)))
+    >>> y.shape
+    (1, 10, 10, 4)
+    """
+    with nn.intercept_methods(_ours):
+        yield
+
+
+def _ours(next_method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+    """Our call where the method about to run is Flax's own, reached by ``super()`` or not."""
+    flax = getattr(context.orig_method, "func", None) is _FLAX
+    if flax and not has_odd_name(context.module):
+        return _call(context.module, *args, **kwargs)
+    return next_method(*args, **kwargs)

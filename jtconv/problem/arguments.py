@@ -1,0 +1,86 @@
+"""Reading what a user may write: integers, one value per axis, names.
+
+Every message names the argument, the axis, what it got, what it may be and the way out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def integer(name: str, value: Any, least: int | None = None) -> int:
+    """``value`` as a plain int; ``True`` is not one, and neither is ``1.0``."""
+    bound = "" if least is None else f" >= {least}"
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int{bound}, got {value!r} ({type(value).__name__}).")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a plain int{bound} known before tracing, got {value!r}: "
+            "close over it, or mark it static in jax.jit."
+        ) from None
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be an int >= {least}, got {number}.")
+    return number
+
+
+def sequence(value: Any) -> list[Any] | None:
+    """``value`` as a list, or None where it is a scalar, a string or no sequence at all."""
+    if isinstance(value, str | bytes | dict | set) or not isinstance(value, Iterable):
+        return None
+    if getattr(value, "shape", None) == ():
+        return None
+    return list(value)
+
+
+def per_axis(name: str, value: Any, rank: int, least: int | None = None) -> tuple[int, ...]:
+    """One int for every spatial axis: ``value`` itself, or one int repeated."""
+    items = sequence(value)
+    if items is None:
+        return (integer(name, value, least),) * rank
+    if len(items) != rank:
+        raise ValueError(
+            f"{name} must be one int or {rank} ints, one per spatial axis, "
+            f"got {len(items)}: {value!r}."
+        )
+    return tuple(integer(f"{name}[{axis}]", item, least) for axis, item in enumerate(items))
+
+
+def choice(name: str, value: Any, allowed: Sequence[str], any_case: bool = False) -> str:
+    """``value`` where that is one of ``allowed`` (all upper case for ``any_case``)."""
+    word = value.upper() if any_case and isinstance(value, str) else value
+    if isinstance(word, str) and word in allowed:
+        return word
+    close = difflib.get_close_matches(str(word), allowed, n=1)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.{guess}")
+
+
+def shape(name: str, value: Any, least: int | None = None) -> tuple[int, ...]:
+    """A shape: a sequence of ints."""
+    items = sequence(value)
+    if items is None:
+        raise TypeError(f"{name} must be a tuple of ints, got {value!r}.")
+    return tuple(integer(f"{name}[{axis}]", item, least) for axis, item in enumerate(items))
+
+
+class NotFrozen(Exception):
+    """A value that cannot be part of the key of a cache."""
+
+
+def frozen(value: Any) -> Any:
+    """An argument as the key of a cache: ints, strings and None, in tuples or lists.
+
+    True must not stand for 1, nor an array or a float for the int that it equals: these are read
+    anew on every call, for the errors they may be.
+    """
+    kind = type(value)
+    if kind is int or kind is str or value is None:
+        return value
+    if kind is tuple or kind is list:
+        return tuple(map(frozen, value))
+    raise NotFrozen

@@ -1,0 +1,290 @@
+"""A call of `conv_transpose` or `conv`, checked: shapes and keywords to a layout and a geometry.
+
+Only shapes are looked at: calls, ``output_shape`` and ``explain`` all come through here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.export import is_symbolic_dim
+
+from jtconv.problem import arguments, layout, padding
+from jtconv.problem.geometry import Axis, Geometry
+from jtconv.problem.layout import Layout
+from jtconv.problem.task import SIDES, Op, Side, Task
+
+Shape = tuple[Any, ...]  # of ints; the batch may be a symbolic dimension
+
+
+@dataclass(frozen=True)
+class Call:
+    """A checked call, without the arrays."""
+
+    op: Op
+    layout: Layout
+    geometry: Geometry
+    batch: Any
+    in_channels: int
+    out_channels: int
+    kernel_is_adjoint: bool
+
+    @classmethod
+    def parse(
+        cls,
+        op: Op,
+        x_shape: Shape,
+        w_shape: Shape,
+        *,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        output_size: Any = None,
+        dilation: Any = 1,
+        groups: Any = 1,
+        dimension_numbers: Any = None,
+    ) -> Call:
+        """Check every argument of a call against the shapes."""
+        lay = layout.parse(dimension_numbers, len(x_shape), len(w_shape))
+        batch, *space, in_channels = lay.canonical_shape(tuple(x_shape))
+        *kernel, w_in, w_out = lay.canonical_shape(tuple(w_shape), operand=1)
+        sizes = _spatial(lay, "x", space), _spatial(lay, "w", kernel)
+        groups = arguments.integer("groups", groups, least=1)
+        out_channels, adjoint = _channels(lay, in_channels, w_in, w_out, groups)
+        strides = arguments.per_axis("stride", stride, lay.rank, least=1)
+        dilations = arguments.per_axis("dilation", dilation, lay.rank, least=1)
+        columns = tuple(zip(*sizes, strides, dilations, strict=True))
+        if op == "conv":
+            axes = _conv_axes(columns, padding)
+        else:
+            axes = _conv_transpose_axes(columns, padding, output_padding, output_size)
+        return cls(op, lay, Geometry(axes, groups), batch, in_channels, out_channels, adjoint)
+
+    @classmethod
+    def of_shapes(
+        cls,
+        op: Op,
+        x_shape: Any,
+        w_shape: Any,
+        keywords: dict[str, Any],
+        names: tuple[str, str] = ("x_shape", "w_shape"),
+    ) -> Call:
+        """:meth:`parse` for shapes and keywords that a user wrote out."""
+        known = _KEYWORDS if op == "conv_transpose" else _KEYWORDS - _TRANSPOSED_ONLY
+        for name in keywords:
+            if name not in known:
+                raise TypeError(
+                    f"{op} has no argument {name!r}; it has {', '.join(sorted(known))}."
+                )
+        shapes = (_shape(name, s) for name, s in zip(names, (x_shape, w_shape), strict=True))
+        return cls.parse(op, *shapes, **keywords)
+
+    @property
+    def x_channels(self) -> int:
+        """C of the law."""
+        return self.in_channels if self.op == "conv_transpose" else self.out_channels
+
+    @property
+    def y_channels(self) -> int:
+        """O of the law."""
+        return self.out_channels if self.op == "conv_transpose" else self.in_channels
+
+    @property
+    def output_shape(self) -> Shape:
+        """The result's shape, in the user's layout."""
+        g = self.geometry
+        space = g.y_size if self.op == "conv_transpose" else g.x_size
+        return self.layout.user_shape((self.batch, *space, self.out_channels))
+
+    def task(
+        self,
+        dtype: Any,
+        result: Any,
+        platform: str,
+        precision: Any = None,
+        side: Side | None = None,
+    ) -> Task:
+        """The operation itself as a task, or one of its gradients."""
+        shapes = {
+            "x": (self.batch, *self.geometry.x_size, self.x_channels),
+            "y": (self.batch, *self.geometry.y_size, self.y_channels),
+        }
+        side = side or SIDES[self.op][0]
+        return Task.of(side, self.geometry, shapes, dtype, result, platform, precision)
+
+    def canonical_kernel(self, w: jax.Array, flip: bool = False) -> jax.Array:
+        """The user's kernel as ``(*kernel, C // groups, O)``, flipped where asked."""
+        w, groups = self.layout.enter_kernel(w), self.geometry.groups
+        if flip:
+            w = jnp.flip(w, range(self.layout.rank))
+        if self.op == "conv_transpose":
+            return layout.regroup_kernel(w, groups) if self.kernel_is_adjoint else w
+        if self.kernel_is_adjoint:
+            return jnp.swapaxes(w, -1, -2)
+        return layout.adjoint_kernel(w, groups)
+
+
+def _shape(name: str, shape: Any) -> Shape:
+    """A shape that a user wrote; what is symbolic in it stays so."""
+    if hasattr(shape, "shape"):
+        raise TypeError(f"{name} must be a tuple of ints, got an array: pass its .shape.")
+    items = arguments.sequence(shape)
+    if items is None:
+        raise TypeError(f"{name} must be a tuple of ints, got {shape!r}.")
+    return tuple(
+        size if is_symbolic_dim(size) else arguments.integer(f"{name}[{axis}]", size, least=0)
+        for axis, size in enumerate(items)
+    )
+
+
+_TRANSPOSED_ONLY = {"output_padding", "output_size"}
+_KEYWORDS = _TRANSPOSED_ONLY | {"stride", "padding", "dilation", "groups", "dimension_numbers"}
+
+
+def _spatial(lay: Layout, name: str, sizes: list[Any]) -> tuple[int, ...]:
+    """Spatial sizes as ints; none may be 0 or unknown (a batch may be both)."""
+    for letter, size in zip(lay.spatial, sizes, strict=True):
+        if not isinstance(size, int):
+            raise TypeError(
+                f"{name}: spatial axis {letter!r} has the symbolic size {size}; only the batch "
+                "may be symbolic, so give spatial axes a number."
+            )
+        if size < 1:
+            raise ValueError(f"{name}: spatial axis {letter!r} has size {size}, must be >= 1.")
+    return tuple(sizes)
+
+
+def _channels(lay: Layout, channels: int, w_in: int, w_out: int, groups: int) -> tuple[int, bool]:
+    """Output channels, and whether the kernel is laid out as its adjoint's kernel is.
+
+    A kernel whose O comes before its I may be the very array of the adjoint operation,
+    (O // groups, C_in) where ours is (O, C_in // groups).  The sizes tell which.
+    """
+    for where, size in (("x", channels), ("w", w_in), ("w", w_out)):
+        if not isinstance(size, int):
+            raise TypeError(f"{where}: a channel axis has the symbolic size {size}; give a number.")
+    if channels < 1 or w_out < 1:
+        raise ValueError(f"channels must be >= 1, got {channels} in x and {w_out} out of w.")
+    if channels % groups:
+        raise ValueError(f"groups must divide the {channels} channels of x, got {groups}.")
+    spec = lay.specs[1]
+    if groups > 1 and spec.index("O") < spec.index("I") and w_in == channels:
+        return w_out * groups, True
+    if w_in != channels // groups:
+        raise ValueError(_kernel_channels_message(lay, channels, w_in, w_out, groups))
+    if w_out % groups:
+        raise ValueError(f"groups must divide the {w_out} output channels of w, got {groups}.")
+    return w_out, False
+
+
+def _kernel_channels_message(lay: Layout, channels: int, w_in: int, w_out: int, groups: int) -> str:
+    message = (
+        f"w must have C_in // groups = {channels} // {groups} = {channels // groups} input "
+        f"channels on axis 'I' of {lay.specs[1]!r}, got {w_in}"
+    )
+    if w_in == channels and groups > 1:
+        return f"{message}: each group reads only its own slice of the input channels."
+    if w_out == channels // groups:
+        swapped = lay.specs[1].translate(str.maketrans("IO", "OI"))
+        return f"{message}. If the two channel axes are swapped, say {swapped!r} for w."
+    return f"{message}."
+
+
+Columns = tuple[tuple[int, int, int, int], ...]  # size, kernel, stride, dilation per axis
+
+
+def _conv_axes(columns: Columns, padding_arg: Any) -> tuple[Axis, ...]:
+    """The axes of a convolution: its input is y."""
+    pads = padding.parse(padding_arg, len(columns))
+    axes = []
+    for index, (m, k, s, d) in enumerate(columns):
+        effective = d * (k - 1) + 1
+        if isinstance(pads, str):
+            lo, hi = padding.of_convolution(pads, m, effective, s)
+        else:
+            lo, hi = pads[index]
+        n = (m + lo + hi - effective) // s + 1
+        if n < 1 or m + lo + hi < effective:
+            raise ValueError(
+                f"x: spatial axis {index} has {m} cells, {m + lo + hi} with padding {(lo, hi)}; "
+                f"a kernel spanning {effective} needs at least as many. Pad more, or use a "
+                "smaller kernel or dilation."
+            )
+        axes.append(Axis(n, k, m, s, d, lo))
+    return tuple(axes)
+
+
+def _conv_transpose_axes(
+    columns: Columns, padding_arg: Any, output_padding: Any, output_size: Any
+) -> tuple[Axis, ...]:
+    """The axes of a transposed convolution: its input is x."""
+    rank = len(columns)
+    crops = padding.parse(padding_arg, rank)
+    extra = arguments.per_axis("output_padding", output_padding, rank, least=0)
+    if output_size is not None and any(extra):
+        raise ValueError(
+            f"output_padding must be 0 where output_size is given, got {output_padding!r}: "
+            "output_size alone says how long the output is."
+        )
+    axes = []
+    for index, (n, k, s, d) in enumerate(columns):
+        if isinstance(crops, str):
+            lo, hi = padding.from_name(crops, d * (k - 1) + 1, s)
+        else:
+            lo, hi = crops[index]
+        _check_output_padding(index, extra[index], s, d)
+        axes.append(Axis.cropped(n, k, s, d, lo, hi - extra[index]))
+    if output_size is not None:
+        axes = _sized(axes, crops, arguments.per_axis("output_size", output_size, rank))
+    for index, axis in enumerate(axes):
+        _check_not_empty(index, axis)
+    return tuple(axes)
+
+
+def _check_not_empty(index: int, axis: Axis) -> None:
+    if axis.y_size < 1:
+        raise ValueError(
+            f"padding leaves no output on spatial axis {index}: the full size is {axis.full} "
+            f"and the crops {axis.crops} leave {axis.y_size}. Use less padding."
+        )
+
+
+def _check_output_padding(index: int, extra: int, stride: int, dilation: int) -> None:
+    if extra >= max(stride, dilation):
+        raise ValueError(
+            f"output_padding[{index}] must be smaller than stride or dilation, that is "
+            f"< {max(stride, dilation)}, got {extra}. To lengthen the output further use a "
+            "negative crop in padding."
+        )
+
+
+def _sized(axes: list[Axis], crops: Any, sizes: tuple[int, ...]) -> list[Axis]:
+    """The axes with the asked output sizes, where these are legal."""
+    sized = []
+    for index, (axis, size) in enumerate(zip(axes, sizes, strict=True)):
+        legal = legal_sizes(axis, crops if isinstance(crops, str) else None)
+        if not legal:
+            _check_not_empty(index, axis)
+        if size not in legal:
+            raise ValueError(
+                f"output_size[{index}] must be one of {legal[0]} to {legal[-1]} for an input of "
+                f"{axis.x_size} (kernel {axis.kernel}, stride {axis.stride}, dilation "
+                f"{axis.dilation}, padding {crops!r}), got {size}."
+            )
+        sized.append(Axis(axis.x_size, axis.kernel, size, axis.stride, axis.dilation, axis.lo))
+    return sized
+
+
+def legal_sizes(axis: Axis, name: str | None = None) -> range:
+    """The output sizes whose convolution gives back ``axis.x_size``.
+
+    ``axis`` is what padding alone gives; ``name`` the convention that made it, if one did.
+    """
+    if name in ("SAME", "SAME_LOWER", "CAUSAL"):
+        return range((axis.x_size - 1) * axis.stride + 1, axis.x_size * axis.stride + 1)
+    if name == "VALID":
+        return range(axis.full, axis.full + axis.stride)
+    return range(max(axis.y_size, 1), axis.y_size + max(axis.stride, axis.dilation))
