@@ -12,7 +12,8 @@ from jtconv.api import conv, conv_transpose, output_shape
 from jtconv.dispatch.choose import methods
 from jtconv.dispatch.tuning import Tuning, tune
 from jtconv.matrices import conv_matrix
-from jtconv.plan import Plan, explain
+from jtconv.plan import Plan
+from jtconv.plan.explain import explain
 from jtconv.problem.task import Unsupported
 from jtconv.unpool import max_pool_with_indices, max_unpool
 

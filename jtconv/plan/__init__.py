@@ -1,7 +1,6 @@
 """explain: what a call would do, as a value that prints as a table."""
 
 from jtconv.plan.axes import AxisPlan
-from jtconv.plan.explain import explain
 from jtconv.plan.plan import MethodRow, Plan, SidePlan
 
-__all__ = ["AxisPlan", "MethodRow", "Plan", "SidePlan", "explain"]
+__all__ = ["AxisPlan", "MethodRow", "Plan", "SidePlan"]
