@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -226,8 +226,6 @@ def _run(
     if "auto" not in methods:
         # A method that cannot do this is refused here and now, not when XLA comes to lower it.
         choose(methods, operation.call.task(x.dtype, result, platform(), precision))
-    if any(isinstance(array, jax.core.Tracer) for array in arrays):
-        return operation.compute(*arrays)
     return operation.compiled(*arrays)
 
 
@@ -237,13 +235,13 @@ def _bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
             f"bias must be an array of shape ({out_channels},), got {bias!r}. If it was "
             f"meant for the stride or the padding: these go by name, stride={bias!r}."
         )
-    bias = dtypes.array("bias", bias)
-    dtypes.check_bias(bias, out_channels, x)
-    return bias
+    array = dtypes.array("bias", bias)
+    dtypes.check_bias(array, out_channels, x)
+    return array
 
 
 class _Operation:
-    """A checked call, ready to run: on traced arrays as it is, on concrete ones compiled."""
+    """A checked call, ready to run: traced and compiled once for each dtype and context."""
 
     def __init__(
         self, call: Call, flip: bool, methods: tuple[str, ...], precision: Any, result: str
@@ -255,14 +253,14 @@ class _Operation:
             "precision": precision,
             "result": result,
         }
-        self.compiled = jax.jit(self.compute)
+        self.compiled: Callable[..., jax.Array] = jax.jit(self.compute, inline=True)
 
     def compute(self, x: jax.Array, w: jax.Array, *bias: jax.Array) -> jax.Array:
         """From the user's layout to the canonical one, through a primitive, and back."""
         side = SIDES[self.call.op][0]
         bind = getattr(primitives, f"{side}_biased" if bias else side)
         w = self.call.canonical_kernel(w, self.flip)
-        y = bind(self.call.layout.enter(x), w, *bias, **self.static)
+        y: jax.Array = bind(self.call.layout.enter(x), w, *bias, **self.static)
         return self.call.layout.leave(y)
 
 

@@ -29,7 +29,7 @@ on_a_gpu = pytest.mark.skipif(jax.default_backend() != "gpu", reason="no GPU is 
 class Regime(NamedTuple):
     """One layer, and what the automatic choice makes of its sides on CUDA."""
 
-    input: tuple[int, ...]
+    x_size: tuple[int, ...]
     kernel: int
     stride: int
     channels: tuple[int, int]
@@ -113,7 +113,7 @@ def test_the_choice_on_cuda(name):
 def test_dgrad_convolves_with_a_literal_reverse(name, method):
     """Of the kernel, over all spatial axes: anything else becomes zeros inserted in memory."""
     regime = REGIMES[name]
-    text, rank = stablehlo(regime, "dgrad", method), len(regime.input)
+    text, rank = stablehlo(regime, "dgrad", method), len(regime.x_size)
     (reverse,) = re.findall(r"(%\S+) = stablehlo\.reverse %\S+, dims = \[([\d, ]+)\]", text)
     assert len(reverse[1].split(",")) == rank
     (convolution,) = convolutions(text)
@@ -129,7 +129,7 @@ def test_wgrad_dilates_what_stands_for_the_kernel(name, method):
     """By the stride, not the input: batch contracts, and channels stand for the batch."""
     regime = REGIMES[name]
     (convolution,) = convolutions(stablehlo(regime, "wgrad", method))
-    rank = len(regime.input)
+    rank = len(regime.x_size)
     assert f"rhs_dilate = [{', '.join([str(regime.stride)] * rank)}]" in convolution
     assert "lhs_dilate" not in convolution or f"lhs_dilate = {[1] * rank}" in convolution
     assert re.search(r"dim_numbers = \[f, [\d, ]*b\]x\[i, [\d, ]*o\]", convolution)
@@ -140,7 +140,7 @@ def test_wgrad_dilates_what_stands_for_the_kernel(name, method):
 def test_fprop_is_a_plain_strided_convolution(name):
     regime = REGIMES[name]
     (convolution,) = convolutions(stablehlo(regime, "fprop", "auto"))
-    rank = len(regime.input)
+    rank = len(regime.x_size)
     assert f"stride = [{', '.join([str(regime.stride)] * rank)}]" in convolution
     for dilation in ("lhs_dilate", "rhs_dilate"):
         assert dilation not in convolution or f"{dilation} = {[1] * rank}" in convolution

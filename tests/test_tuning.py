@@ -112,7 +112,7 @@ def test_a_function_is_wanted():
 
 
 def test_keys_tell_tasks_apart():
-    geometry = jtconv.explain(X, W, stride=2).request.geometry
+    geometry = jtconv.explain(X, W, stride=2).call.geometry
     f32, bf16 = jnp.dtype("float32"), jnp.dtype("bfloat16")
     tasks = [
         Task(side, geometry, batch, 3, 2, dtype, dtype)

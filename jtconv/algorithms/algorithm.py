@@ -26,6 +26,12 @@ class Sides(Protocol):
         """x, y -> w: kernel gradient."""
 
 
+def compute(sides: Sides, a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
+    """The side that ``task`` is of, from its two operands."""
+    result: jax.Array = getattr(sides, task.side)(a, b, task)
+    return result
+
+
 @runtime_checkable
 class Algorithm(Sides, Protocol):
     """A way to compute all three sides, with what it costs and where it cannot."""

@@ -152,9 +152,10 @@ def _sum_of_positions(rows: jax.Array, count: int, task: Task) -> jax.Array:
         positions = (rows[:, i * task.x_channels : (i + 1) * task.x_channels] for i in range(count))
         return functools.reduce(jnp.add, positions)
     window, zero = (1, count), np.zeros((), rows.dtype)
-    return lax.reduce_window(
+    sums: jax.Array = lax.reduce_window(
         rows, zero, lax.add, window, (1, 1), "VALID", window_dilation=(1, task.x_channels)
     )
+    return sums
 
 
 Row = tuple[tuple[int, ...], tuple[slice, ...]]
@@ -208,7 +209,9 @@ def _running_sums(x: jax.Array, y: jax.Array, task: Task) -> tuple[jax.Array, ..
         return tuple(t + product(b, number) for t, b in zip(sums, blocks, strict=True))
 
     shapes = [jax.eval_shape(functools.partial(product, b), 0) for b in blocks]
-    return lax.fori_loop(0, count, add, tuple(arrays.zeros(a.shape, x, a.dtype) for a in shapes))
+    zeros = tuple(arrays.zeros(a.shape, x, a.dtype) for a in shapes)
+    sums: tuple[jax.Array, ...] = lax.fori_loop(0, count, add, zeros)
+    return sums
 
 
 def _tile_height(task: Task) -> int:

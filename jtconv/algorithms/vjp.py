@@ -36,7 +36,8 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     x, w, task = _wide(x, w, task)
     shape = (x.shape[0], *task.geometry.y_size, task.y_channels)
     y = arrays.zeros(shape, x, x.dtype)
-    return jax.linear_transpose(lambda y: xla_conv.strided(y, w, task), y)(x)[0]
+    transposed: jax.Array = jax.linear_transpose(lambda y: xla_conv.strided(y, w, task), y)(x)[0]
+    return transposed
 
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -50,7 +51,8 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     w = arrays.zeros(
         (*task.geometry.kernel, task.x_channels_per_group, task.y_channels), x, x.dtype
     )
-    return jax.linear_transpose(lambda w: xla_conv.strided(y, w, task), w)(x)[0]
+    transposed: jax.Array = jax.linear_transpose(lambda w: xla_conv.strided(y, w, task), w)(x)[0]
+    return transposed
 
 
 def _wide(a: jax.Array, b: jax.Array, task: Task) -> tuple[jax.Array, jax.Array, Task]:

@@ -71,6 +71,8 @@ def _one_by_one(bind: Any, operands: Any, dims: Any, **params: Any) -> jax.Array
     def one(slices: list[jax.Array]) -> jax.Array:
         rest = iter(slices)
         pair = (a if d is None else next(rest) for a, d in zip(operands, dims, strict=True))
-        return bind(*pair, **params)
+        result: jax.Array = bind(*pair, **params)
+        return result
 
-    return lax.map(one, mapped)
+    results: jax.Array = lax.map(one, mapped)
+    return results

@@ -28,7 +28,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jtconv.algorithms import ALGORITHMS
-from jtconv.algorithms.algorithm import WithBias
+from jtconv.algorithms.algorithm import WithBias, compute
 from jtconv.dispatch.batching import batch
 from jtconv.dispatch.choose import choose
 from jtconv.dispatch.choose import platform as default_platform
@@ -39,7 +39,8 @@ from jtconv.problem.task import ROLES, Side, Task
 def _compute(
     a: jax.Array,
     b: jax.Array,
-    *bias: jax.Array,
+    bias: jax.Array | None = None,
+    *,
     side: Side,
     platform: str,
     geometry: Geometry,
@@ -55,10 +56,16 @@ def _compute(
     chosen = choose(method, task)
     task, algorithm = replace(task, tile=chosen.tile), ALGORITHMS[chosen.method]
     with jax.named_scope(f"jtconv_{side}_{chosen.method}"):
-        if bias and isinstance(algorithm, WithBias):
-            return algorithm.biased(a, b, *bias, task).astype(task.result_dtype)
-        y: jax.Array = getattr(algorithm, side)(a, b, task).astype(task.result_dtype)
-        return _plus(y, *bias) if bias else y
+        if bias is not None and isinstance(algorithm, WithBias):
+            return algorithm.biased(a, b, bias, task).astype(task.result_dtype)
+        y = compute(algorithm, a, b, task).astype(task.result_dtype)
+        return _plus(y, bias) if bias is not None else y
+
+
+# Equal problems of one program are traced once, and are one function of it.
+_traced_once = jax.jit(
+    _compute, static_argnames=("side", "platform", "geometry", "method", "precision", "result")
+)
 
 
 def _plus(y: jax.Array, bias: jax.Array) -> jax.Array:
@@ -69,12 +76,25 @@ def _plus(y: jax.Array, bias: jax.Array) -> jax.Array:
 
 
 def _abstract(*operands: Any, side: Side, **params: Any) -> Any:
-    """The result's abstract value, as XLA's own convolution would have it.
+    """The result's abstract value.
 
-    Tracing that convolution keeps shardings and manual mesh axes right without a rule of ours.
+    Under a mesh it is that of XLA's own convolution: tracing one keeps shardings and manual mesh
+    axes right without a rule of ours.
     """
+    if all(a.sharding.mesh.empty and not a.mat.varying for a in operands):
+        return jax.core.ShapedArray(
+            _result_shape(side, params["geometry"], *operands), params["result"]
+        )
     reference = partial(_compute, side=side, platform="cpu", **{**params, "method": ("dilated",)})
     return jax.make_jaxpr(reference)(*operands).out_avals[0]
+
+
+def _result_shape(side: Side, g: Geometry, a: Any, b: Any, *_: Any) -> tuple[Any, ...]:
+    if side == "dgrad":
+        return a.shape[0], *g.y_size, b.shape[-1]
+    if side == "fprop":
+        return a.shape[0], *g.x_size, g.groups * b.shape[-2]
+    return *g.kernel, a.shape[-1] // g.groups, b.shape[-1]
 
 
 def _primitive(side: Side, suffix: str = "") -> Primitive:
@@ -85,14 +105,14 @@ def _primitive(side: Side, suffix: str = "") -> Primitive:
         return jax.jit(partial(primitive.bind, **params))
 
     def impl(*operands: jax.Array, **params: Any) -> jax.Array:
-        if jax.config.jax_disable_jit:
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             return _compute(*operands, side=side, platform=default_platform(), **params)
         return compiled(**params)(*operands)
 
     primitive.def_impl(impl)
     primitive.def_abstract_eval(partial(_abstract, side=side))
     for platform in ("cpu", "cuda", "rocm", "tpu", None):
-        lowered = partial(_compute, side=side, platform=platform or "other")
+        lowered = partial(_traced_once, side=side, platform=platform or "other")
         rule = mlir.lower_fun(lowered, multiple_results=False)
         mlir.register_lowering(primitive, rule, platform=platform)
     return primitive
@@ -187,7 +207,8 @@ def _biased_batch(
     if all(dim is None for dim in dims[1:]):
 
         def bind(a: jax.Array, w: jax.Array, **params: Any) -> jax.Array:
-            return biased(a, w, bias, **params)
+            y: jax.Array = biased(a, w, bias, **params)
+            return y
 
         return batch(bind, side, pair, dims[:2], **params)
     return jax.vmap(lambda a, w, bias: _plus(bare(a, w, **params), bias), dims)(*operands), 0

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jtconv.algorithms import ALGORITHMS
+from jtconv.algorithms.algorithm import compute
 from jtconv.dispatch.choose import ADVISOR, refusal, tiles
 from jtconv.problem.task import ROLES, Task
 
@@ -75,10 +76,10 @@ def _timing(method: str, task: Task, operands: Operands, best: float) -> Timing:
 
 
 def _seconds(method: str, task: Task, operands: Operands, best: float) -> float:
-    def compute(a: jax.Array, b: jax.Array) -> jax.Array:
-        return getattr(ALGORITHMS[method], task.side)(a, b, task).astype(task.result_dtype)
+    def side(a: jax.Array, b: jax.Array) -> jax.Array:
+        return compute(ALGORITHMS[method], a, b, task).astype(task.result_dtype)
 
-    run = jax.jit(compute).lower(*operands).compile()
+    run = jax.jit(side).lower(*operands).compile()
     first = _once(run, operands)  # cold: threads start, pages are touched
     if first > max(HOPELESS * best, BUDGET_S):
         return first

@@ -198,13 +198,40 @@ class Geometry:
     def __len__(self) -> int:
         return len(self.axes)
 
-    x_size = property(lambda self: tuple(a.x_size for a in self.axes), doc="Of x, per axis.")
-    kernel = property(lambda self: tuple(a.kernel for a in self.axes), doc="Kernel, per axis.")
-    y_size = property(lambda self: tuple(a.y_size for a in self.axes), doc="Of y, per axis.")
-    stride = property(lambda self: tuple(a.stride for a in self.axes), doc="Stride, per axis.")
-    dilation = property(lambda self: tuple(a.dilation for a in self.axes), doc="Per axis.")
-    crops = property(lambda self: tuple(a.crops for a in self.axes), doc="(lo, hi), per axis.")
-    full = property(lambda self: tuple(a.full for a in self.axes), doc="Uncropped, per axis.")
+    @property
+    def x_size(self) -> tuple[int, ...]:
+        """Of x, per axis."""
+        return tuple(a.x_size for a in self.axes)
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Per axis."""
+        return tuple(a.kernel for a in self.axes)
+
+    @property
+    def y_size(self) -> tuple[int, ...]:
+        """Of y, per axis."""
+        return tuple(a.y_size for a in self.axes)
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """Per axis."""
+        return tuple(a.stride for a in self.axes)
+
+    @property
+    def dilation(self) -> tuple[int, ...]:
+        """Per axis."""
+        return tuple(a.dilation for a in self.axes)
+
+    @property
+    def crops(self) -> tuple[tuple[int, int], ...]:
+        """``(lo, hi)``, per axis."""
+        return tuple(a.crops for a in self.axes)
+
+    @property
+    def full(self) -> tuple[int, ...]:
+        """Of y when nothing is cropped, per axis."""
+        return tuple(a.full for a in self.axes)
 
     @property
     def blocks(self) -> Iterator[tuple[Block, ...]]:

@@ -13,7 +13,7 @@ effective kernel ``D = dilation*(kernel-1) + 1`` throughout.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jtconv.problem import arguments
@@ -37,7 +37,7 @@ def _same_lower(effective: int, stride: int) -> Crops:
 
 
 # What each name crops from a transposed convolution, given D and the stride.
-NAMES = {
+NAMES: dict[str, Callable[[int, int], Crops]] = {
     "SAME": _same,
     "SAME_LOWER": _same_lower,
     "VALID": lambda effective, stride: (0, min(effective - stride, 0)),

@@ -110,7 +110,7 @@ class RowTiles:
 
         space = (self.count * self.rows, *task.geometry.x_size[1:])
         blank = arrays.zeros((y.shape[0], *space, task.x_channels), y, task.accumulator)
-        x = lax.fori_loop(0, self.count, put, blank)
+        x: jax.Array = lax.fori_loop(0, self.count, put, blank)
         return x[:, : task.geometry.axes[0].x_size]
 
     def wgrad(self, compute: SideFunction, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -121,4 +121,6 @@ class RowTiles:
             return w + compute(self._x_tile(x, number), self._y_tile(full, number), self.each)
 
         shape = (*task.geometry.kernel, task.x_channels_per_group, task.y_channels)
-        return lax.fori_loop(0, self.count, add, arrays.zeros(shape, x, task.accumulator))
+        zeros = arrays.zeros(shape, x, task.accumulator)
+        w: jax.Array = lax.fori_loop(0, self.count, add, zeros)
+        return w
