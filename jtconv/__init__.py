@@ -17,7 +17,7 @@ from jtconv.plan.explain import explain
 from jtconv.problem.task import Unsupported
 from jtconv.unpool import max_pool_with_indices, max_unpool
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Plan",
