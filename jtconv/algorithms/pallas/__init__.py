@@ -1,12 +1,15 @@
-"""pallas: kernels of our own, one family a platform; see ``jtconv/methods/kernels``.
+"""pallas: kernels written by hand in Pallas, one family for each kind of hardware.
 
-    TPU     rows with their halo, phases in the lanes: ``kernels.tpu``
-    CUDA    on Hopper, matrix products that stay in registers: ``kernels.hopper``;
-            for depthwise layers a pass over memory: ``kernels.depthwise``
+    tpu         TPUs: the sub-pixel form, a block of rows with its halo at a time
+    hopper      NVIDIA's Hopper: implicit GEMM, sums in registers
+    depthwise   NVIDIA's GPUs, one channel a group: limited by memory, not by products
+    schedule    the taps of every phase as integer arithmetic, for both families of GPUs
+    tiling      how results are cut up
+    interpret   kernels simulated where their hardware is not
 
-The result is written in one pass, and a bias is added in it, since XLA fuses nothing with a kernel.
-Added afterwards y would be read and written once more: 3.5 times its size moved instead of 1.5 for
-k = s = 2 and C_in = 2 C_out.
+A family is a package that satisfies the Protocol `Kernel`.  The result is written in one pass, and
+a bias is added in it, since XLA fuses nothing with a kernel: added afterwards y would be read and
+written once more, 3.5 times its size moved instead of 1.5 for k = s = 2 and C_in = 2 C_out.
 
 None has been run on the device it is written for, so none is chosen automatically: they are
 tested in interpret mode and lowered, and wait for somebody to measure them.
@@ -15,29 +18,51 @@ tested in interpret mode and lowered, and wait for somebody to measure them.
 from __future__ import annotations
 
 from dataclasses import replace
-from types import ModuleType
+from typing import Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jtconv.algorithms.pallas.interpret import simulation
-from jtconv.algorithms.pallas.meeting import hidden
+from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.task import Cost, Task
 
 
+@runtime_checkable
+class Kernel(Protocol):
+    """What a family of kernels brings; ``dgrad`` and ``fprop`` add a bias as they write."""
+
+    def refuse(self, task: Task) -> str | None:
+        """Why it cannot do this task; None where it can."""
+
+    def tiles(self, task: Task) -> tuple[str, ...]:
+        """The names of the tiles that suit a task, its own choice first."""
+
+    def dgrad(self, x: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:
+        """x, w -> y."""
+
+    def fprop(self, y: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax.Array:
+        """y, w -> x."""
+
+    def wgrad(self, x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+        """x, y -> w."""
+
+
 def refuse(task: Task) -> str | None:
-    """The kernel for this platform is asked, where there is one."""
+    """What the family for this platform refuses, where there is one."""
     simulated = simulation()
     if simulated and simulated.platform == "cuda" and task.platform != "cuda":
         return (
             "kernels for GPUs are simulated by callbacks in a fixed order, which JAX takes in no "
-            "primitive of ours: ask jtconv.methods.pallas itself, with a task for cuda"
+            "primitive of ours: call jtconv.algorithms.pallas itself, with a task for cuda"
         )
-    kernel = _kernel(task)
+    kernel = _family(task)
     if kernel is None:
         return (
             f"its kernels are for TPUs and NVIDIA's Hopper GPUs, and this runs on {task.platform}"
         )
-    why: str | None = kernel.refuse(replace(task, tile=None))
+    why = kernel.refuse(replace(task, tile=None))
     if why is None and task.tile not in (None, *tiles(task)):
         known = ", ".join(tiles(task))
         return f"its tiles for this are {known}, not {task.tile!r}: measure with jtconv.tune again"
@@ -45,14 +70,13 @@ def refuse(task: Task) -> str | None:
 
 
 def tiles(task: Task) -> tuple[str, ...]:
-    """The tiles that the kernel may cut the task into, the one it takes unasked first."""
-    kernel = _kernel(task)
-    names: tuple[str, ...] = () if kernel is None else kernel.tiles(task)
-    return names
+    """The names of the tiles that suit a task, the default first."""
+    kernel = _family(task)
+    return () if kernel is None else kernel.tiles(task)
 
 
 def cost(task: Task) -> Cost:
-    """Useful products, and a copy of the kernel: what tiles fill up with zeros is not counted."""
+    """Useful products, and a copy of the kernel: the zeros that fill tiles are not counted."""
     return Cost(task.multiply_adds, task.w_elements * task.dtype.itemsize)
 
 
@@ -68,19 +92,25 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
-    x, y = hidden(x, y, task.geometry)
-    w: jax.Array = getattr(_kernel(task), task.side)(x, y, task)
-    return w
+    x, y = _with_unused_masked(x, y, task.geometry)
+    return _kernel(task).wgrad(x, y, task)
 
 
 def biased(a: jax.Array, w: jax.Array, bias: jax.Array | None, task: Task) -> jax.Array:
     """dgrad or fprop with a bias, one number for every channel of the result."""
-    result: jax.Array = getattr(_kernel(task), task.side)(a, w, task, bias)
-    return result
+    kernel = _kernel(task)
+    return (kernel.dgrad if task.side == "dgrad" else kernel.fprop)(a, w, task, bias)
 
 
-def _kernel(task: Task) -> ModuleType | None:
-    """The kernels for the platform, loaded only now: Pallas takes a while to import."""
+def _kernel(task: Task) -> Kernel:
+    kernel = _family(task)
+    if kernel is None:
+        raise ValueError(f"there are no kernels for {task.platform}: refuse() was not called.")
+    return kernel
+
+
+def _family(task: Task) -> Kernel | None:
+    """The kernels for the platform, imported only now: Pallas takes a while to import."""
     simulated = simulation()
     platform = simulated.platform if simulated else task.platform
     if platform == "tpu":
@@ -92,3 +122,33 @@ def _kernel(task: Task) -> ModuleType | None:
 
         return depthwise if task.x_channels_per_group == task.y_channels_per_group == 1 else hopper
     return None
+
+
+# Kernels multiply positions past an edge by the zeros that lie there, and an infinity times zero
+# is NaN.  So a kernel gradient is computed with zeros for whatever no tap pairs with anything.
+
+
+def _with_unused_masked(x: jax.Array, y: jax.Array, g: Geometry) -> tuple[jax.Array, jax.Array]:
+    """x and y with zeros at positions that take part in no product; most often as they are."""
+    for number, (x_used, y_used) in enumerate([_used(axis) for axis in g], 1):
+        x, y = _mask(x, x_used, number), _mask(y, y_used, number)
+    return x, y
+
+
+def _used(a: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """Which positions of x and which of y some tap pairs, along one axis."""
+    x_used, y_used = np.zeros(a.x_size, bool), np.zeros(a.y_size, bool)
+    for tap in range(a.kernel):
+        inputs = a.inputs_of_tap(tap)
+        if inputs:
+            x_used[inputs.start : inputs.stop] = True
+            first, last = (a.stride * i + a.dilation * tap - a.lo for i in (inputs[0], inputs[-1]))
+            y_used[first : last + 1 : a.stride] = True
+    return x_used, y_used
+
+
+def _mask(a: jax.Array, used: np.ndarray, axis: int) -> jax.Array:
+    if used.all():
+        return a
+    shape = [-1 if number == axis else 1 for number in range(a.ndim)]
+    return jnp.where(used.reshape(shape), a, jnp.zeros((), a.dtype))

@@ -14,7 +14,7 @@ import jax
 
 
 class Simulation(NamedTuple):
-    """The platform to imitate, and what Pallas is told in ``interpret=``."""
+    """The platform to simulate, and what Pallas gets as ``interpret=``."""
 
     platform: str
     how: Any
@@ -32,7 +32,7 @@ def interpreted(platform: str, how: Any = None) -> Any:
             for "tpu", and for "cuda" ``InterpretGPUParams()`` of ``pallas.mosaic_gpu``.
 
     GPU kernels are simulated by callbacks in a fixed order, which JAX takes inside no primitive
-    of ours: calls are refused, and ``jtconv.methods.pallas`` itself is asked, with a task for cuda.
+    of ours: calls are refused; call ``jtconv.algorithms.pallas`` itself, with a task for cuda.
 
     Raises:
         ValueError: for another platform, and for "cuda" where JAX cannot: before 0.11.

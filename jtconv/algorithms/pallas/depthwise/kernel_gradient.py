@@ -1,7 +1,7 @@
 """The depthwise kernel gradient: the sums of all taps stay in registers on the way down a column.
 
 A warpgroup goes down its column in some of the examples and writes what every tap sums to once,
-in float32, cell by cell of its width; XLA adds those up, little beside the rows that were read.
+in float32, for each position of its width; XLA adds those up, little beside the rows it read.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from jtconv.algorithms.pallas.depthwise.columns import Columns
-from jtconv.algorithms.pallas.depthwise.kernel import each, halo
+from jtconv.algorithms.pallas.depthwise.columns import (
+    Columns,
+    each,
+    load_with_halo,
+    source_index,
+)
 from jtconv.algorithms.pallas.interpret import simulation
 from jtconv.algorithms.pallas.tiling import unravel
 
@@ -32,7 +36,7 @@ def shares(columns: Columns) -> tuple[int, int, int]:
 
 
 def launch(columns: Columns, dtype: Any) -> Any:
-    """The kernel as a function of x, and of y in cells and phases."""
+    """The kernel as a function of x, and of y in positions and phases."""
     simulated, (parts, across, lines) = simulation(), shares(columns)
     taps = columns.taps[0] - 1, *columns.taps[1:]
     sums = parts * across, *taps[:2], columns.channels
@@ -55,26 +59,25 @@ def launch(columns: Columns, dtype: Any) -> Any:
 def _kernel(x: Any, y: Any, w: Any, *, columns: Columns, **memory: Any) -> None:
     parts, across, lines = shares(columns)
     part, column, line = unravel(lax.axis_index("block"), (parts, across, lines))
-    first, lanes = column * columns.width, pl.ds(line * columns.line, columns.line)
-    strips = -(-columns.walk.results[0] // columns.rows)
-    share = columns.batch // parts
+    first, channels = column * columns.width, pl.ds(line * columns.line, columns.line)
+    row_tiles, share = columns.row_tiles, columns.batch // parts
 
-    def strip(number: Any) -> tuple[Any, ...]:
-        example, top = part * share + number // strips, number % strips * columns.rows
-        return _strip(x, y, columns, (example, top, first, lanes), **memory)
+    def row_tile(number: Any) -> tuple[Any, ...]:
+        example, top = part * share + number // row_tiles, number % row_tiles * columns.rows
+        return _row_tile(x, y, columns, (example, top, first, channels), **memory)
 
     def add(number: Any, sums: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(a + b for a, b in zip(sums, strip(number), strict=True))
+        return tuple(a + b for a, b in zip(sums, row_tile(number), strict=True))
 
-    begin = strip(part - part)  # zero, but no constant: those may not lie outside of an array
-    for tap, total in enumerate(lax.fori_loop(1, share * strips, add, begin)):
+    begin = row_tile(part - part)  # zero, but no constant: those may not lie outside of an array
+    for tap, total in enumerate(lax.fori_loop(1, share * row_tiles, add, begin)):
         memory["out"][tap] = total
     plgpu.commit_smem()
-    plgpu.copy_smem_to_gmem(memory["out"], w.at[part * across + column, :, :, lanes])
+    plgpu.copy_smem_to_gmem(memory["out"], w.at[part * across + column, :, :, channels])
     plgpu.wait_smem_to_gmem(0)
 
 
-def _strip(
+def _row_tile(
     x: Any,
     y: Any,
     columns: Columns,
@@ -85,25 +88,20 @@ def _strip(
     out: Any,
 ) -> tuple[Any, ...]:
     """What every tap sums over some rows of one example."""
-    example, top, first, lanes = at
-    corner = example, pl.ds(top, columns.rows), pl.ds(first, columns.width), lanes
+    example, top, first, channels = at
+    corner = example, pl.ds(top, columns.rows), pl.ds(first, columns.width), channels
     plgpu.copy_gmem_to_smem(x.at[corner], cells, arrived)
-    halo(y, rows, arrived, columns, at)
+    load_with_halo(y, rows, arrived, columns, at)
     plgpu.barrier_wait(arrived)
-    taps = each(tuple(a.axis.kernel for a in columns.walk.axes))
-    sums = tuple(_products(cells, rows, columns, tap) for tap in taps)
+    sums = tuple(_sums(cells, rows, columns, tap) for tap in each(columns.schedule.kernel))
     plgpu.commit_smem()  # all have read what comes to be overwritten
     return sums
 
 
-def _products(cells: Any, rows: Any, columns: Columns, tap: tuple[int, ...]) -> Any:
-    """What one tap sums over a strip, in float32, cell by cell of its width."""
-    walk = columns.walk
-    _, (down, across) = walk.step((0, 0), tap)
-    slot = down.phase * walk.source_phases[1] + across.phase
-    top, left = down.shift + walk.axes[0].front, across.shift + walk.axes[1].front
+def _sums(cells: Any, rows: Any, columns: Columns, tap: tuple[int, ...]) -> Any:
+    """What one tap sums over some rows, in float32, for each position of the width."""
     sums = jnp.zeros((columns.width, columns.line), jnp.float32)
     for row in range(columns.rows):
-        under = rows[slot, row + top, left : left + columns.width]
-        sums += cells[row].astype(jnp.float32) * under.astype(jnp.float32)
+        source = rows[source_index(columns, (0, 0), tap, row)]
+        sums += cells[row].astype(jnp.float32) * source.astype(jnp.float32)
     return sums
