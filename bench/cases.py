@@ -2,7 +2,7 @@
 
 ``small`` shrinks batch and space until two CPU cores need a few milliseconds; ``true`` is the
 size the network runs at, for accelerators.  Channels, kernels and strides are never changed,
-since they decide which method wins.  Padding is in torch's words, as the sources have it.
+since they decide which method wins.  Padding is in torch's convention, as the sources have it.
 """
 
 from __future__ import annotations

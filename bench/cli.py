@@ -73,7 +73,7 @@ def bench(
 
 
 def choice(name: str, given: str, allowed: Collection[str]) -> str:
-    """``given``, if it is one of the words allowed."""
+    """``given``, if it is one of those allowed."""
     if given not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {given!r}")
     return given

@@ -17,24 +17,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import flax.linen
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from rich.console import Console
 from rich.progress import track
 
 import jtconv
-import jtconv.linen
-import jtconv.nnx
 from bench import machine, report, timing
 from bench.problem import TOLERANCE
 from bench.program import Program
 from bench.summary import Cell, Row
 from bench.timing import Runner
 
-DEPTH = 50  # layers of the network that is traced
+DEPTH, CHANNELS = 50, 64  # layers of the network that is traced, and channels of each
 RANKS = (1, 2, 3)
 BUDGET_S = 5.0  # clock time for the samples of one function
 _NUMBERS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
@@ -155,15 +151,21 @@ def _gradients(operator: Operator) -> Operator:
 
 def layers() -> Iterator[Pair]:
     """A layer of Flax as it is, and accelerated."""
+    from flax import linen, nnx
+
+    import jtconv.linen as ours_of_linen
+    from jtconv.nnx import accelerate
+
     x = jnp.ones((1, 4, 4, 2))
     ours, theirs = (nnx.ConvTranspose(2, 2, (3, 3), (2, 2), rngs=nnx.Rngs(0)) for _ in range(2))
-    ours = jtconv.nnx.accelerate(ours)
-    yield Pair("nnx.ConvTranspose", "call", "flax", partial(ours, x), partial(theirs, x))
-    layer = flax.linen.ConvTranspose(2, (3, 3), (2, 2))
+    yield Pair(
+        "nnx.ConvTranspose", "call", "flax", partial(accelerate(ours), x), partial(theirs, x)
+    )
+    layer = linen.ConvTranspose(2, (3, 3), (2, 2))
     apply = partial(layer.apply, layer.init(jax.random.key(0), x), x)
 
     def accelerated() -> Any:
-        with jtconv.linen.accelerate():
+        with ours_of_linen.accelerate():
             return apply()
 
     yield Pair("linen.ConvTranspose", "call", "flax", accelerated, apply)
@@ -184,11 +186,11 @@ def _lowering(function: Callable[..., Any]) -> Callable[..., Any]:
 def _tracing(operator: Operator, depth: int, transform: Callable[..., Any]) -> Function:
     """Nothing is traced twice: every layer has another size, and every call another batch."""
     batches = itertools.count(1)
-    kernels = [jax.ShapeDtypeStruct((3, 3, 2, 2), jnp.float32)] * depth
+    kernels = [jax.ShapeDtypeStruct((3, 3, CHANNELS, CHANNELS), jnp.float32)] * depth
     size = 2 * depth + 4
 
     def once() -> Any:
-        x = jax.ShapeDtypeStruct((next(batches), size, size, 2), jnp.float32)
+        x = jax.ShapeDtypeStruct((next(batches), size, size, CHANNELS), jnp.float32)
 
         def loss(kernels: list[jax.Array], x: jax.Array) -> jax.Array:
             for w in kernels:

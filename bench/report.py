@@ -14,6 +14,8 @@ from bench import summary, table
 from bench.summary import Cell, Row
 from bench.table import SHORT, milliseconds
 
+# In the file a cell's "way" is the variant that was fastest, with the algorithms it chose, and the
+# plan's "opened" is whether rows were shown in detail.
 SCHEMA = 1
 Report = dict[str, Any]
 

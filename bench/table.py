@@ -22,7 +22,7 @@ def console() -> Console:
 
 
 def milliseconds(cell: Cell) -> str:
-    """A time as people read it, or the word for why there is none."""
+    """A time as people read it, or why there is none."""
     if "median_s" in cell:
         value = cell["median_s"] * 1e3
         return f"{value:.{3 if value < 1 else 2 if value < 100 else 0}f}"
