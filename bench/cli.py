@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
+import jax
 import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
-from bench import compare, machine, options, report, row, summary, table
-from bench.cases import select
-from bench.options import DTYPES, WHAT, Questions
+from bench import implementations, machine, overhead, report, row, summary, table
+from bench.cases import SizeName, select
+from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
+
+DTYPES = {"f32": ("float32",), "bf16": ("bfloat16",), "both": ("float32", "bfloat16")}
+WHAT: dict[str, tuple[Mode, ...]] = {"both": MODES, "all": (*MODES, "activated"), "sides": SIDES}
+WHAT |= {name: (name,) for name in ANSWERS}
 
 
 def bench(
@@ -26,11 +32,14 @@ def bench(
     ] = [],  # noqa: B006
     sides: Annotated[bool, typer.Option("--sides", help="--mode sides --method all")] = False,
     size: Annotated[str, typer.Option(help="small, true, or auto: by device")] = "auto",
-    rounds: Annotated[int, typer.Option(help="Samples of each contender.")] = 11,
+    rounds: Annotated[int, typer.Option(help="Samples of each implementation.")] = 11,
     budget: Annotated[float, typer.Option(help="Seconds for the samples of one cell.")] = 1.5,
     patience: Annotated[float, typer.Option(help="Longest single run waited for, in s.")] = 10,
-    torch_compile: Annotated[bool, typer.Option(help="torch.compile as one more way.")] = False,
+    torch_compile: Annotated[bool, typer.Option(help="torch.compile as a variant more.")] = False,
     tf32: Annotated[bool, typer.Option(help="TF32 on GPUs, for everybody.")] = True,
+    python: Annotated[
+        bool, typer.Option("--overhead", help="What calls, tracing and the import cost in Python.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write everything measured here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="PREFIX of PNG and SVG plots.")] = None,
     readme: Annotated[bool, typer.Option(help="Rewrite the table in README.md.")] = False,
@@ -42,52 +51,67 @@ def bench(
     """Measure jtconv and its peers on the layers of real networks."""
     console = table.console()
     if compare_files:
-        regressions = compare.show(console, *map(report.load, compare_files))
+        regressions = report.compare(console, *map(report.load, compare_files))
         raise typer.Exit(1 if regressions else 0)
     if load:
         results = report.load(load)
+    elif python:
+        results = overhead.run(rounds)
     else:
         mode, method = ("sides", "all") if sides else (mode, method)
-        questions = Questions(
-            select(case, options.choice("--suite", suite, ("quick", "full"))),
-            options.size_for_device(size),
-            DTYPES[options.choice("--dtype", dtype, DTYPES)],
-            WHAT[options.choice("--mode", mode, WHAT)],
+        sweep = Sweep(
+            select(case, choice("--suite", suite, ("quick", "full"))),
+            size_for_device(size),
+            DTYPES[choice("--dtype", dtype, DTYPES)],
+            WHAT[choice("--mode", mode, WHAT)],
             torch_compile,
         )
-        plan = row.Plan(rounds, budget, patience, machine.set_precision(tf32))
-        results = run(questions, plan, method, peer, console)
+        sampling = row.Sampling(rounds, budget, patience, machine.set_precision(tf32))
+        results = run(sweep, sampling, method, peer, console)
     report.finish(results, console, json, plot, readme)
     raise typer.Exit(1 if summary.faults(results["rows"]) else 0)
 
 
+def choice(name: str, given: str, allowed: Collection[str]) -> str:
+    """``given``, if it is one of those allowed."""
+    if given not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {given!r}")
+    return given
+
+
+def size_for_device(given: str) -> SizeName:
+    """``auto`` means the true sizes on an accelerator, the small ones on a CPU."""
+    if choice("--size", given, ("small", "true", "auto")) != "auto":
+        return given  # type: ignore[return-value]
+    return "small" if jax.default_backend() == "cpu" else "true"
+
+
 def run(
-    questions: Questions, plan: row.Plan, method: str, peers: list[str], console: Console
-) -> dict[str, Any]:
+    sweep: Sweep, sampling: row.Sampling, method: str, peers: list[str], console: Console
+) -> report.Report:
     """Measure everything, limits first and last; a report as it goes to JSON."""
-    contenders, missing = options.contenders(method, peers)
+    measured, missing = implementations.select(method, peers)
     for peer in missing:
         console.print(f"{peer}: not installed, skipped.")
     about = machine.describe() | {"skipped": missing}  # now: the tree may change meanwhile
-    limits = machine.limits(questions.dtypes)
-    opened = method == "all" or "," in method or questions.modes[0] in options.SIDES
-    rows: list[dict[str, Any]] = []
+    limits = machine.limits(sweep.dtypes)
+    detailed = method == "all" or "," in method or sweep.modes[0] in SIDES
+    rows: list[summary.Row] = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(SpinnerColumn(), *columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=len(questions))
-        for setting in questions:
-            bar.update(task, description=f"{setting.case.name} {setting.mode} {setting.data.dtype}")
-            rows.append(row.measure(setting, contenders, plan))
-            if opened:
-                console.print(table.block(rows[-1], limits))
+        task = bar.add_task("", total=len(sweep))
+        for problem in sweep:
+            bar.update(task, description=f"{problem.case.name} {problem.mode} {problem.data.dtype}")
+            rows.append(row.measure(problem, measured, sampling))
+            if detailed:
+                console.print(table.detail(rows[-1], limits))
             bar.advance(task)
-    limits = machine.faster(limits, machine.limits(questions.dtypes))
-    asked = dataclasses.asdict(plan) | {"size": questions.size, "opened": opened}
+    plan: dict[str, Any] = dataclasses.asdict(sampling)
     return {
         "schema": report.SCHEMA,
         "machine": about,
-        "plan": asked,
-        "limits": limits,
+        "plan": plan | {"size": sweep.size, "opened": detailed},
+        "limits": machine.faster(limits, machine.limits(sweep.dtypes)),
         "rows": rows,
     }
 

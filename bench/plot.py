@@ -1,4 +1,4 @@
-"""Pictures of a report: ratios as bars and sorted, and a roofline.  PNG and SVG."""
+"""Plots of a report: speedups as bars and sorted, and a roofline.  PNG and SVG."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def draw(report: dict[str, Any], prefix: Path) -> list[Path]:
 
 def _ratios(rows: list[Row]) -> Any:
     groups = list(dict.fromkeys((row["mode"], row["dtype"]) for row in rows))
-    peers = [p for p in ("torch", "lax") if any(summary.ratio(row, p) for row in rows)]
+    peers = [p for p in ("torch", "lax") if any(summary.speedup(row, p) for row in rows)]
     cases = list(dict.fromkeys(row["case"] for row in rows))
     width = max(6.0, 0.35 * len(cases))
     figure, axes = plt.subplots(len(groups), 1, figsize=(width, 3 * len(groups)), squeeze=False)
@@ -44,7 +44,7 @@ def _ratios(rows: list[Row]) -> Any:
 
 def _bars(axis: Any, cases: list[str], rows: dict[str, Row], peers: list[str]) -> None:
     for index, peer in enumerate(peers):
-        found = [(i, summary.ratio(rows[c], peer)) for i, c in enumerate(cases) if c in rows]
+        found = [(i, summary.speedup(rows[c], peer)) for i, c in enumerate(cases) if c in rows]
         places = [i + (index - (len(peers) - 1) / 2) * 0.4 for i, r in found if r]
         heights = [r.value for _, r in found if r]
         # From 1, up where we are faster and down where slower.
@@ -66,7 +66,7 @@ def _sorted(rows: list[Row]) -> Any:
     for axis, (mode, dtype) in zip(axes[0], groups, strict=True):
         mine = [row for row in rows if (row["mode"], row["dtype"]) == (mode, dtype)]
         for peer in ("torch", "lax"):
-            found = sorted(r.value for row in mine if (r := summary.ratio(row, peer)))
+            found = sorted(r.value for row in mine if (r := summary.speedup(row, peer)))
             axis.plot(found, ".-", color=_COLOURS[peer], label=peer, markersize=4, linewidth=1)
         axis.axhline(1, color="black", linewidth=0.8)
         axis.set(yscale="log", title=f"{mode}, {SHORT[dtype]}", xticks=[])

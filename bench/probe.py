@@ -17,7 +17,10 @@ import threading
 
 import jax
 
-from bench.contenders.setting import Setting
+from bench.cases import select
+from bench.implementations import PEERS
+from bench.problem import Data, Problem
+from bench.summary import Cell
 
 OVER_BUDGET = 3  # exit status of a child whose time was up
 START_S = 90  # for imports, data and the compiler
@@ -25,21 +28,21 @@ RISKY_WORK = 3e9  # multiply-adds, zeros included: some seconds in the scalar lo
 JAX_PEERS = ("lax", "lax-adjoint", "flax", "equinox")
 
 
-def is_risky(setting: Setting, peer: str) -> bool:
+def is_risky(problem: Problem, peer: str) -> bool:
     """Whether a JAX peer on a CPU might meet the scalar loop for long."""
     if peer not in JAX_PEERS or jax.default_backend() != "cpu":
         return False
-    (_, w, y), case = setting.case.shapes(setting.data.size), setting.case
+    (_, w, y), case = problem.case.shapes(problem.data.size), problem.case
     inserted = math.prod(y) * math.prod(w[:-1])
-    one_way = setting.mode in ("forward", "activated")
-    return inserted > RISKY_WORK and (not one_way or case.rank > 2 or case.groups > 1)
+    one_side = problem.mode in ("forward", "activated")
+    return inserted > RISKY_WORK and (not one_side or case.rank > 2 or case.groups > 1)
 
 
-def verdict(setting: Setting, peer: str, patience_s: float) -> dict | None:
+def verdict(problem: Problem, peer: str, patience_s: float) -> Cell | None:
     """The cell of a peer that did not finish, or None if it did."""
-    data = setting.data
+    data = problem.data
     command = [sys.executable, "-m", "bench.probe", data.case.name, data.size, data.dtype]
-    command += [setting.mode, peer, str(patience_s)]
+    command += [problem.mode, peer, str(patience_s)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=START_S + patience_s)
     except subprocess.TimeoutExpired:
@@ -50,13 +53,9 @@ def verdict(setting: Setting, peer: str, patience_s: float) -> dict | None:
 
 
 def _main(case: str, size: str, dtype: str, mode: str, peer: str, seconds: str) -> None:
-    from bench.cases import select
-    from bench.contenders import PEERS
-    from bench.data import Data
-
-    setting = Setting(Data(select([case], "full")[0], size, dtype), mode)  # type: ignore[arg-type]
-    program = next(iter(PEERS[peer](setting).values()))()
-    # os._exit from a timer, because the main thread sits inside XLA and hears nothing.
+    problem = Problem(Data(select([case], "full")[0], size, dtype), mode)  # type: ignore[arg-type]
+    program = next(iter(PEERS[peer](problem).values()))()
+    # os._exit from a timer, because the main thread sits inside XLA and gets no signal.
     timer = threading.Timer(float(seconds), os._exit, (OVER_BUDGET,))
     timer.daemon = True
     timer.start()

@@ -9,10 +9,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 
 class Refused(Exception):
-    """A contender cannot do this problem; the message says why."""
+    """An implementation cannot do this problem; the message says why."""
 
 
 # The scopes that jtconv's primitives put around the methods they chose.
@@ -22,12 +25,12 @@ _ORIGIN = re.compile(r", metadata=\{[^}]*\}|(?<=^ENTRY )\S+", re.MULTILINE)
 
 
 class Program:
-    """One contender's way to do one problem.  ``restore`` maps its outputs to channels last."""
+    """One variant of an implementation, for one problem."""
 
     trace_s: float | None = None
     compile_s: float | None = None
     temp_bytes: int | None = None
-    note = ""  # what the program says of itself
+    note = ""  # the algorithms that were chosen, where the program shows them
     fingerprint: int | None = None  # equal for two programs that are the same instructions
     calls = 1  # how many problems one call solves
     serial = True  # wait for each call: a CPU would otherwise run several at once
@@ -39,14 +42,18 @@ class Program:
     def wait(self, outputs: Any) -> None:
         """Return once the outputs of a call are there."""
 
-    def answers(self, outputs: Any) -> dict[str, np.ndarray]:
+    def answers(self, outputs: Any) -> dict[str, Array]:
         """What a call gave, in float64 and channels last."""
         raise NotImplementedError
+
+
+Variants = dict[str, Callable[[], Program]]
 
 
 class JaxProgram(Program):
     """A JAX function, traced, lowered and compiled with the clock running.
 
+    ``restore`` takes what the function returns to answers by name, channels last.
     ``sets`` are copies of the arguments, taken in turn: on an accelerator so many that none is
     still in the cache when its turn comes again.  There ``function`` is also unrolled over all
     of them in one program, so that the host's part of the time vanishes.
@@ -54,9 +61,9 @@ class JaxProgram(Program):
 
     def __init__(
         self,
-        function: Callable[..., tuple],
-        sets: Sequence[tuple],
-        restore: Callable[[tuple], dict[str, Any]],
+        function: Callable[..., tuple[Any, ...]],
+        sets: Sequence[tuple[Any, ...]],
+        restore: Callable[[tuple[Any, ...]], dict[str, Any]],
         unroll: bool = False,
     ) -> None:
         self.restore, self.unroll = restore, unroll
@@ -92,7 +99,7 @@ class JaxProgram(Program):
         """Block until the device is done."""
         jax.block_until_ready(outputs)
 
-    def answers(self, outputs: Any) -> dict[str, np.ndarray]:
-        """Bring the answers home."""
+    def answers(self, outputs: Any) -> dict[str, Array]:
+        """Of the first argument set, in float64."""
         first = outputs[0] if self.unroll else outputs
         return {name: np.asarray(a).astype(np.float64) for name, a in self.restore(first).items()}

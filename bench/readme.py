@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import summary, today
-from bench.layers import QUICK
-from bench.summary import Row
+from bench import summary
+from bench.cases import QUICK
+from bench.summary import Cell, Row
 from bench.table import SHORT, milliseconds
 
 README = Path(__file__).parent.parent / "README.md"
 MARKERS = re.compile(r"(<!-- (bench|today) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+
+_ISSUES = "https://github.com/jax-ml/jax/issues"
+# What no benchmark measures; tests/test_readme.py asks jax and jtconv whether it is so.
+FEATURES = (
+    ("groups", f"[none]({_ISSUES}/4637)", "yes", "yes"),
+    ("output padding, output size", f"[none]({_ISSUES}/4592)", "yes", "yes"),
+    (
+        'sizes by `"VALID"` and by `(0, 0)`: 8 cells, kernel 4, stride 2',
+        f"[18, 12]({_ISSUES}/32267)",
+        "18",
+        "18, 18",
+    ),
+    (
+        "PyTorch's weights, their axes in order",
+        f"[other numbers]({_ISSUES}/11252)",
+        "-",
+        "its numbers",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A line of that table: a case of the benchmark and what it is called there."""
+
+    text: str
+    case: str
+    mode: str
+
+
+TIMED = (
+    Timed(f"U-Net, [training step]({_ISSUES}/31662)", "unet3", "training"),
+    Timed("HiFi-GAN, 1-D, training step", "hifigan3", "training"),
+    Timed(f"nnU-Net, 3-D, [forward]({_ISSUES}/23783)", "nnunet4", "forward"),
+    Timed("CenterNet, depthwise, forward", "centernet2", "forward"),
+    Timed("FCN-32s, one bilinear kernel a class, forward", "fcn32s_bilinear", "forward"),
+)
 
 
 def rewrite(report: dict[str, Any], path: Path = README) -> None:
@@ -25,17 +63,17 @@ def rewrite(report: dict[str, Any], path: Path = README) -> None:
 
 def filled(text: str, report: dict[str, Any]) -> str:
     """A page with the tables of a report between its markers."""
-    tables = {"bench": markdown, "today": today.markdown}
+    tables = {"bench": measured, "today": today}
     return MARKERS.sub(lambda found: found[1] + tables[found[2]](report) + found[3], text)
 
 
-def markdown(report: dict[str, Any]) -> str:
+def measured(report: dict[str, Any]) -> str:
     """When and where, the means; then, folded, the cases of the quick suite, by dtype."""
     rows = report["rows"]
     parts = [_provenance(report), _means(rows), "<details><summary>Some layers</summary>"]
-    telling = [row for row in rows if row["case"] in QUICK] or rows
-    for dtype in dict.fromkeys(row["dtype"] for row in telling):
-        parts.append(_table([row for row in telling if row["dtype"] == dtype], report["limits"]))
+    shown = [row for row in rows if row["case"] in QUICK] or rows
+    for dtype in dict.fromkeys(row["dtype"] for row in shown):
+        parts.append(_table([row for row in shown if row["dtype"] == dtype], report["limits"]))
     return "\n\n".join([*parts, "</details>"]) + "\n"
 
 
@@ -55,7 +93,7 @@ def _provenance(report: dict[str, Any]) -> str:
 
 def _means(rows: list[Row]) -> str:
     lines = ["| mode | dtype | peer | geometric mean | worst | rows |", "|---|---|---|--:|---|--:|"]
-    for s in summary.standings(rows):
+    for s in summary.mean_speedups(rows):
         mean = f"{'> ' * s.at_least}{s.mean:.2f}"
         worst = f"{s.worst:.2f} ({s.worst_case})"
         lines.append(f"| {s.mode} | {SHORT[s.dtype]} | {s.peer} | {mean} | {worst} | {s.rows} |")
@@ -80,6 +118,26 @@ def _cells(row: Row, peers: list[str], limits: dict[str, Any]) -> str:
     cell = summary.our_cell(row)
     if cell is None:
         return " | ".join(["failed", ""] + [""] * len(peers))
-    share = f"{summary.floor(row, limits)[0] / cell['median_s']:.0%}"
-    ratios = [str(summary.ratio(row, peer) or "-") for peer in peers]
-    return " | ".join([milliseconds(cell), share, *ratios])
+    share = f"{summary.limit_s(row, limits)[0] / cell['median_s']:.0%}"
+    speedups = [str(summary.speedup(row, peer) or "-") for peer in peers]
+    return " | ".join([milliseconds(cell), share, *speedups])
+
+
+def today(report: dict[str, Any]) -> str:
+    """The features, and then the times of a report in float32, as far as it has them."""
+    rows = {summary.key(row): row["cells"] for row in report["rows"]}
+    keys = [(timed.case, timed.mode, "float32") for timed in TIMED]
+    lines: list[tuple[str, ...]] = [
+        ("", "jax.lax", "PyTorch", "jtconv"),
+        ("---", "--:", "--:", "--:"),
+        *FEATURES,
+    ]
+    for timed, key in zip(TIMED, keys, strict=True):
+        if key in rows:
+            times = (_time(rows[key].get(name)) for name in ("lax", "torch", "jtconv"))
+            lines.append((timed.text, *times))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def _time(cell: Cell | None) -> str:
+    return f"{milliseconds(cell)} ms" if cell else "-"

@@ -1,4 +1,4 @@
-"""What the rows say: fractions of the machine's limit, ratios to peers, means and worst cases."""
+"""What follows from the rows: shares of the machine's limits, speedups, means and worst cases."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.names import is_ours
-
 Row = dict[str, Any]
+Cell = dict[str, Any]
 BAD = ("wrong", "failed")
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Speedup:
     """How many times faster than a peer we are; ``at_least`` where the peer never finished."""
 
     value: float
@@ -25,12 +24,17 @@ class Ratio:
         return f"{'>' * self.at_least}{self.value:.{digits}f}"
 
 
+def is_ours(implementation: str) -> bool:
+    """Whether a column is jtconv, with whatever method."""
+    return implementation.startswith("jtconv")
+
+
 def key(row: Row) -> tuple[str, str, str]:
     """Case, mode and dtype: what makes two rows comparable."""
     return row["case"], row["mode"], row["dtype"]
 
 
-def our_cell(row: Row) -> dict[str, Any] | None:
+def our_cell(row: Row) -> Cell | None:
     """The automatic choice; where only named methods ran, the fastest of them."""
     timed = {n: c for n, c in row["cells"].items() if is_ours(n) and "median_s" in c}
     if "jtconv" in row["cells"]:
@@ -38,25 +42,25 @@ def our_cell(row: Row) -> dict[str, Any] | None:
     return min(timed.values(), key=lambda cell: cell["median_s"], default=None)
 
 
-def floor(row: Row, limits: dict[str, Any]) -> tuple[float, str]:
+def limit_s(row: Row, limits: dict[str, Any]) -> tuple[float, str]:
     """Seconds that the nearer limit of the machine allows, and whether compute or memory."""
     compute = row["multiply_adds"] / limits["multiply_adds_per_s"][row["dtype"]]
     memory = row["bytes"] / limits["bytes_per_s"]
     return max(compute, memory), "C" if compute >= memory else "M"
 
 
-def ratio(row: Row, peer: str) -> Ratio | None:
+def speedup(row: Row, peer: str) -> Speedup | None:
     """How many times faster than ``peer`` we are in this row."""
     ours, theirs = our_cell(row), row["cells"].get(peer, {})
     if ours is None:
         return None
     if "lower_bound_s" in theirs:
-        return Ratio(theirs["lower_bound_s"] / ours["median_s"], at_least=True)
-    return Ratio(theirs["median_s"] / ours["median_s"]) if "median_s" in theirs else None
+        return Speedup(theirs["lower_bound_s"] / ours["median_s"], at_least=True)
+    return Speedup(theirs["median_s"] / ours["median_s"]) if "median_s" in theirs else None
 
 
 @dataclass(frozen=True)
-class Standing:
+class MeanSpeedup:
     """All rows of one mode and dtype against one peer."""
 
     mode: str
@@ -69,37 +73,37 @@ class Standing:
     at_least: bool
 
 
-def standings(rows: list[Row]) -> list[Standing]:
+def mean_speedups(rows: list[Row]) -> list[MeanSpeedup]:
     """Geometric mean and worst case against each peer, for each mode and dtype."""
     groups = dict.fromkeys((row["mode"], row["dtype"]) for row in rows)
     peers = dict.fromkeys(n for row in rows for n in row["cells"] if not is_ours(n))
-    found = (_standing(rows, *group, peer) for group in groups for peer in peers)
-    return [standing for standing in found if standing]
+    found = (_mean_speedup(rows, *group, peer) for group in groups for peer in peers)
+    return [mean for mean in found if mean]
 
 
-def _standing(rows: list[Row], mode: str, dtype: str, peer: str) -> Standing | None:
+def _mean_speedup(rows: list[Row], mode: str, dtype: str, peer: str) -> MeanSpeedup | None:
     mine = [row for row in rows if (row["mode"], row["dtype"]) == (mode, dtype)]
-    ratios = [(r, row["case"]) for row in mine if (r := ratio(row, peer))]
-    if not ratios:
+    speedups = [(r, row["case"]) for row in mine if (r := speedup(row, peer))]
+    if not speedups:
         return None
-    mean = math.exp(sum(math.log(r.value) for r, _ in ratios) / len(ratios))
-    worst, case = min(ratios, key=lambda pair: pair[0].value)
-    bounded = any(r.at_least for r, _ in ratios)
-    return Standing(mode, dtype, peer, mean, worst.value, case, len(ratios), bounded)
+    mean = math.exp(sum(math.log(r.value) for r, _ in speedups) / len(speedups))
+    worst, case = min(speedups, key=lambda pair: pair[0].value)
+    bounded = any(r.at_least for r, _ in speedups)
+    return MeanSpeedup(mode, dtype, peer, mean, worst.value, case, len(speedups), bounded)
 
 
 def inexact(rows: list[Row]) -> list[str]:
     """Peers that were timed although beyond the tolerance: how often, and an example."""
-    return _told(rows, "inexact", lambda cell: cell.get("inexact"))
+    return _noted(rows, "inexact", lambda cell: cell.get("inexact"))
 
 
 def broken_peers(rows: list[Row]) -> list[str]:
     """Peers that crashed: how often, and an example."""
     reason = lambda cell: cell["reason"] if cell["status"] == "failed" else None  # noqa: E731
-    return _told(rows, "failed", reason)
+    return _noted(rows, "failed", reason)
 
 
-def _told(rows: list[Row], what: str, reason: Callable[[dict], str | None]) -> list[str]:
+def _noted(rows: list[Row], what: str, reason: Callable[[Cell], str | None]) -> list[str]:
     found: dict[str, list[str]] = {}
     for row in rows:
         for name, cell in row["cells"].items():

@@ -1,4 +1,4 @@
-"""Tables for the terminal: a row each, or a block each where methods are compared."""
+"""Tables for the terminal: a line a row, or a table a row where methods are compared."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import summary
-from bench.names import is_ours
-from bench.summary import Row
+from bench.summary import Cell, Row, is_ours
 
 _FACTS = ("spread", "trace s", "compile s", "temp x", "GMAC/s", "GB/s", "of limit")
 SHORT = {"float32": "f32", "bfloat16": "bf16"}
@@ -22,17 +21,17 @@ def console() -> Console:
     return shown if shown.is_terminal else Console(highlight=False, width=200)
 
 
-def milliseconds(cell: dict[str, Any]) -> str:
-    """A time as people read it, or the word for why there is none."""
+def milliseconds(cell: Cell) -> str:
+    """A time as people read it, or why there is none."""
     if "median_s" in cell:
         value = cell["median_s"] * 1e3
         return f"{value:.{3 if value < 1 else 2 if value < 100 else 0}f}"
     if "lower_bound_s" in cell:
         return f"> {cell['lower_bound_s'] * 1e3:.0f}"
-    return {"refused": "-"}.get(cell["status"], cell["status"].upper())
+    return "-" if cell["status"] == "refused" else str(cell["status"]).upper()
 
 
-def spread(cell: dict[str, Any]) -> str:
+def spread(cell: Cell) -> str:
     """10th to 90th percentile, as shares of the median."""
     low, high = (cell[end] / cell["median_s"] - 1 for end in ("p10_s", "p90_s"))
     return f"{low:+.0%} {high:+.0%}"
@@ -52,9 +51,9 @@ def overview(rows: list[Row], limits: dict[str, Any]) -> Table:
 
 
 def _against(row: Row, peer: str) -> str:
-    ratio = summary.ratio(row, peer)
+    speedup = summary.speedup(row, peer)
     time = milliseconds(row["cells"][peer])
-    return f"{time} {f'x{ratio}':>6}" if ratio else time
+    return f"{time} {f'x{speedup}':>6}" if speedup else time
 
 
 def _right(table: Table, columns: Iterable[int]) -> None:
@@ -62,23 +61,23 @@ def _right(table: Table, columns: Iterable[int]) -> None:
         table.columns[index].justify, table.columns[index].no_wrap = "right", True
 
 
-def facts(row: Row, cell: dict[str, Any] | None, limits: dict[str, Any]) -> list[str]:
+def facts(row: Row, cell: Cell | None, limits: dict[str, Any]) -> list[str]:
     """Time, spread, trace, compile, temporaries, rates and fraction of the limit of one cell."""
     if cell is None or "median_s" not in cell:
         return [milliseconds(cell) if cell else "-"] + [""] * 7
-    seconds, (floor, bound) = cell["median_s"], summary.floor(row, limits)
+    seconds, (limit, bound) = cell["median_s"], summary.limit_s(row, limits)
     traced = "" if cell["trace_s"] is None else f"{cell['trace_s']:.2f}"
     compiled = "" if cell["compile_s"] is None else f"{cell['compile_s']:.2f}"
     held = "" if cell["temp_bytes"] is None else f"{cell['temp_bytes'] / row['once_bytes']:.1f}"
     rates = [f"{row[what] / seconds / 1e9:.1f}" for what in ("multiply_adds", "bytes")]
-    share = f"{floor / seconds:.0%} {bound}"
+    share = f"{limit / seconds:.0%} {bound}"
     return [milliseconds(cell), spread(cell), traced, compiled, held, *rates, share]
 
 
-def block(row: Row, limits: dict[str, Any]) -> Table:
-    """One row opened up: a line for every contender, refusals with their reason."""
+def detail(row: Row, limits: dict[str, Any]) -> Table:
+    """One row in detail: a line for every implementation, refusals with their reason."""
     title = f"{row['case']} {row['mode']} {SHORT[row['dtype']]} {row['shapes']}"
-    table = Table("who", "ms", *_FACTS, "way", title=title, title_justify="left")
+    table = Table("implementation", "ms", *_FACTS, "variant", title=title, title_justify="left")
     table.columns[0].no_wrap = True
     _right(table, range(1, len(table.columns) - 1))
     timed = [c["median_s"] for c in row["cells"].values() if "median_s" in c]
@@ -89,14 +88,32 @@ def block(row: Row, limits: dict[str, Any]) -> Table:
     return table
 
 
-def standings(rows: list[Row]) -> Table:
+def mean_speedups(rows: list[Row]) -> Table:
     """Geometric means and worst cases."""
     table = Table("mode", "dtype", "times faster than", "geometric mean", "worst", "rows")
-    for s in summary.standings(rows):
+    for s in summary.mean_speedups(rows):
         mean = f"{'> ' * s.at_least}{s.mean:.2f}"
         worst = f"{s.worst:.2f} {s.worst_case}"
         table.add_row(s.mode, SHORT[s.dtype], s.peer, mean, worst, str(s.rows))
     return table
+
+
+def overhead(rows: list[Row]) -> Table:
+    """Microseconds of ours and of the peer, and ours over theirs: below 1 we cost less."""
+    table = Table("call", "", "jtconv us", "spread", "peer", "us", "spread", "ours / theirs")
+    _right(table, (2, 3, 5, 6, 7))
+    for row in rows:
+        ours, *others = row["cells"].values()
+        shown = [milliseconds(ours)]
+        for peer, theirs in zip([*row["cells"]][1:], others, strict=True):
+            shown = [*_microseconds(ours), peer, *_microseconds(theirs), f"{row['ratio']:.2f}"]
+        table.add_row(row["case"], row["mode"], *shown)
+    return table
+
+
+def _microseconds(cell: Cell) -> tuple[str, str]:
+    value = cell["median_s"] * 1e6
+    return f"{value:.{1 if value < 100 else 0}f}", spread(cell)
 
 
 def show_limits(console: Console, limits: dict[str, Any]) -> None:

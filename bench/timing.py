@@ -9,31 +9,31 @@ import numpy as np
 
 from bench.program import Program
 
-# One measurement lasts at least so long: shorter ones are mostly clock and dispatch.
+# One sample lasts at least so long: shorter ones are mostly clock and dispatch.
 ENOUGH_S = 0.02
 # OpenMP's threads (torch's) spin for some milliseconds after their work, on cores the next needs.
 SETTLE_S = 0.05
 # The very first run of a program this slow counts: nothing warms up for longer.
 SLOW_S = 1.0
-# Ways of one contender so much slower than its best are not measured further.
-HOPELESS = 1.6
+# Variants of one implementation that are so many times slower than its best are not timed further.
+TOO_SLOW = 1.6
 
 
 @dataclass
 class Runner:
-    """A program on the track: its calls per measurement and its times so far, per problem."""
+    """A program with its calls per sample and its samples so far, in seconds per problem."""
 
-    contender: str
-    way: str
+    implementation: str
+    variant: str
     program: Program
     errors: dict[str, float]
     first_s: float
     times: list[float] = field(default_factory=list)
     inner: int = 1
-    retired: bool = False
+    dropped: bool = False
 
     def measure(self, calls: int) -> float:
-        """Seconds per problem over ``calls`` calls, after one that warms the caches."""
+        """Seconds per problem over ``calls`` calls."""
         serial = self.program.serial
         start = time.perf_counter()
         for turn in range(calls):
@@ -44,7 +44,7 @@ class Runner:
         return (time.perf_counter() - start) / (calls * self.program.calls)
 
     def calibrate(self) -> None:
-        """Find how many calls make one measurement; the checker made the first call."""
+        """Find how many calls make one sample; whoever checked the answers made the first call."""
         time.sleep(SETTLE_S)
         self.times = [self.first_s if self.first_s > SLOW_S else self.measure(1)]
         if self.times[0] < ENOUGH_S:
@@ -53,19 +53,19 @@ class Runner:
             self.times = []
 
     def median(self) -> float:
-        """The middle of its times."""
+        """The middle of its samples."""
         return float(np.median(self.times))
 
     @property
     def best(self) -> float:
-        """The fastest time yet."""
+        """The fastest sample yet."""
         return min(self.times)
 
-    def round(self) -> None:
+    def sample(self) -> None:
         """One more sample, once the threads of whoever ran before have gone to sleep."""
         time.sleep(SETTLE_S)
         if self.inner > 1:
-            self.measure(1)
+            self.measure(1)  # warms the caches
         self.times.append(self.measure(self.inner))
 
     def spent(self) -> float:
@@ -73,27 +73,27 @@ class Runner:
         return sum(self.times) * self.inner * self.program.calls
 
 
-def race(runners: list[Runner], rounds: int, budget_s: float) -> None:
-    """Rounds in rotated order; who has used up its budget, or is hopeless, sits out."""
+def interleave(runners: list[Runner], rounds: int, budget_s: float) -> None:
+    """Rounds of samples in rotated order; who has used up its budget, or is too slow, sits out."""
     for runner in runners:
         runner.calibrate()
         if not runner.times:
-            runner.round()
+            runner.sample()
     for turn in range(rounds):
-        _retire(runners)
+        _drop(runners)
         for offset in range(len(runners)):
             runner = runners[(turn + offset) % len(runners)]
-            if not runner.retired and runner.spent() < budget_s:
-                runner.round()
+            if not runner.dropped and runner.spent() < budget_s:
+                runner.sample()
 
 
-def _retire(runners: list[Runner]) -> None:
+def _drop(runners: list[Runner]) -> None:
     for runner in runners:
-        rivals = [r.best for r in runners if r.contender == runner.contender]
-        runner.retired = runner.best > HOPELESS * min(rivals)
+        variants = [r.best for r in runners if r.implementation == runner.implementation]
+        runner.dropped = runner.best > TOO_SLOW * min(variants)
 
 
 def summary(times: list[float]) -> dict[str, float | int]:
     """Median and the spread from the 10th to the 90th percentile."""
-    low, middle, high = np.percentile(times, (10, 50, 90))
+    low, middle, high = map(float, np.percentile(times, (10, 50, 90)))
     return {"median_s": middle, "p10_s": low, "p90_s": high, "runs": len(times)}

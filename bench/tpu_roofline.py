@@ -59,7 +59,12 @@ class Work:
         """Multiply-adds of a matrix unit whose columns and depths come by the ``side``."""
         t, lanes = self.task, cells.phases(self.task.geometry) * self.task.y_channels_per_group
         rows = t.batch * math.prod(self.blocks.counts)
-        return rows * len(cells.shifts(t.geometry)) * _up(t.x_channels_per_group, side) * _up(lanes, side)
+        return (
+            rows
+            * len(cells.shifts(t.geometry))
+            * _up(t.x_channels_per_group, side)
+            * _up(lanes, side)
+        )
 
     @property
     def kernel_bytes(self) -> int:

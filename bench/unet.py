@@ -14,7 +14,7 @@ import typer
 from flax import nnx
 
 from bench.program import JaxProgram
-from bench.timing import Runner, race, summary
+from bench.timing import Runner, interleave, summary
 from jtconv.nnx import accelerate
 
 
@@ -28,7 +28,7 @@ class UNet(nnx.Module):
 
         self.down = nnx.List([double(a, b) for a, b in pairwise((3, *widths))])
         ups = list(pairwise(widths[::-1]))
-        self.enlarge = nnx.List([nnx.ConvTranspose(a, b, (2, 2), 2, rngs=rngs) for a, b in ups])
+        self.upsample = nnx.List([nnx.ConvTranspose(a, b, (2, 2), 2, rngs=rngs) for a, b in ups])
         self.up = nnx.List([double(2 * b, b) for _, b in ups])
         self.score = nnx.Conv(widths[0], classes, (1, 1), rngs=rngs)
 
@@ -40,9 +40,10 @@ class UNet(nnx.Module):
             skips.append(x)
             x = nnx.max_pool(x, (2, 2), (2, 2))
         x = skips.pop()
-        for enlarge, double in zip(self.enlarge, self.up, strict=True):
-            x = double(jnp.concatenate([skips.pop(), enlarge(x)], -1))
-        return self.score(x)
+        for upsample, double in zip(self.upsample, self.up, strict=True):
+            x = double(jnp.concatenate([skips.pop(), upsample(x)], -1))
+        scores: jax.Array = self.score(x)
+        return scores
 
 
 def programs(model: UNet, x: jax.Array) -> dict[str, JaxProgram]:
@@ -74,7 +75,7 @@ def bench(
             start = time.perf_counter()
             program.wait(program.call(0))
             runners.append(Runner(name, mode, program, {}, time.perf_counter() - start))
-        race(runners, rounds, budget_s=60)
+        interleave(runners, rounds, budget_s=60)
         flax, jtconv = (summary(runner.times)["median_s"] for runner in runners)
         print(f"{mode:9} flax {flax * 1e3:8.1f} ms   jtconv {jtconv * 1e3:8.1f} ms", end="   ")
         print(f"{flax / jtconv:.2f} times faster")

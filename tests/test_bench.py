@@ -4,19 +4,28 @@ import copy
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
-from bench import cli, compare, machine, options, readme, report, row, summary, table
-from bench.cases import Case, select
-from bench.contenders import PEERS, installed, ours_by_method
-from bench.contenders.setting import Setting, jax_program
-from bench.data import ANSWERS, MODES, SIDES, Data
-from bench.layers import CASES, QUICK
+from bench import (
+    cli,
+    implementations,
+    machine,
+    readme,
+    report,
+    row,
+    summary,
+    table,
+)
+from bench.cases import CASES, QUICK, Case, select
+from bench.implementations import PEERS, installed, ours_by_method
+from bench.implementations.modes import jax_program
+from bench.problem import ANSWERS, MODES, SIDES, Data, Problem, Sweep
 
 LIMITS = {"multiply_adds_per_s": {"float32": 1e11, "bfloat16": 4e11}, "bytes_per_s": 1e10}
 TINY = Case("tiny", "a test", (4, 6), 3, 2, (2, 5, 5), (2, 5, 5), 1, 1, groups=2)
-PLAN = row.Plan(rounds=2, budget_s=0.05)
+SAMPLING = row.Sampling(rounds=2, budget_s=0.05)
 
 # Output sizes that the sources themselves state or assert, at the true size.
 STATED = {
@@ -39,9 +48,9 @@ def known_limits(monkeypatch):
 
 @pytest.fixture
 def measured():
-    questions = options.Questions([TINY], "small", ("float32",), MODES)
+    sweep = Sweep([TINY], "small", ("float32",), MODES)
     console = table.console()
-    return cli.run(questions, PLAN, "auto", ["lax"], console)
+    return cli.run(sweep, SAMPLING, "auto", ["lax"], console)
 
 
 def test_names_are_unique_and_quick_is_part_of_full():
@@ -113,25 +122,25 @@ VARIANTS: dict[str, dict[str, Any]] = {
         for mode in ("forward", "activated", *SIDES)
     ],
 )
-def test_all_contenders_agree_with_the_reference(variant, mode):
+def test_all_implementations_agree_with_the_reference(variant, mode):
     case = dataclasses.replace(TINY, **VARIANTS[variant])
     data = Data(case, "small", "float32")
-    contenders = ours_by_method("auto") | {n: p for n, p in PEERS.items() if installed(n)}
-    for name, contender in contenders.items():
-        for way, build in contender(Setting(data, mode)).items():
+    found = ours_by_method("auto") | {n: p for n, p in PEERS.items() if installed(n)}
+    for name, implementation in found.items():
+        for variant, build in implementation(Problem(data, mode)).items():
             try:
                 program = build()
             except row.Refused:
                 continue
             errors = data.errors(mode, program.answers(program.call(0)))
             assert set(errors) == set(ANSWERS[mode])
-            assert max(errors.values()) < 2e-6, (name, way, errors)
+            assert max(errors.values()) < 2e-6, (name, variant, errors)
 
 
 def test_unrolled_program_gives_the_same_answers():
     data = Data(TINY, "small", "float32")
-    contender = ours_by_method("auto")["jtconv"]
-    (build,) = contender(Setting(data, "training", copies=3, unroll=True)).values()
+    implementation = ours_by_method("auto")["jtconv"]
+    (build,) = implementation(Problem(data, "training", copies=3, unroll=True)).values()
     program = build()
     assert program.calls == 3
     assert max(data.errors("training", program.answers(program.call(0))).values()) < 2e-6
@@ -139,14 +148,14 @@ def test_unrolled_program_gives_the_same_answers():
 
 def test_the_whole_of_an_accelerators_run(monkeypatch):
     """Several copies of the arguments in one program, every mode, methods side by side."""
-    monkeypatch.setattr(options.jax, "default_backend", lambda: "gpu")
-    questions = options.Questions([TINY], "true", ("float32", "bfloat16"), options.WHAT["all"])
-    settings = list(questions)
-    assert all(setting.unroll and setting.copies == 16 for setting in settings)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    sweep = Sweep([TINY], "true", ("float32", "bfloat16"), cli.WHAT["all"])
+    problems = list(sweep)
+    assert all(problem.unroll and problem.copies == 16 for problem in problems)
     monkeypatch.undo()
-    monkeypatch.setattr(options.Questions, "__iter__", lambda self: iter(settings[:3]))
+    monkeypatch.setattr(Sweep, "__iter__", lambda self: iter(problems[:3]))
     monkeypatch.setattr(machine, "limits", lambda dtypes: LIMITS)
-    found = cli.run(questions, PLAN, "auto,pallas", ["lax"], table.console())
+    found = cli.run(sweep, SAMPLING, "auto,pallas", ["lax"], table.console())
     modes = {row["mode"]: row["cells"] for row in found["rows"]}
     assert set(modes) == {"forward", "training", "activated"}
     for cells in modes.values():
@@ -190,24 +199,24 @@ def test_compare_finds_the_regression(measured):
         cell[end] = measured["rows"][1]["cells"]["jtconv"]["p90_s"] * 3
     console = table.console()
     with console.capture() as capture:
-        assert compare.show(console, measured, slower) == 1
+        assert report.compare(console, measured, slower) == 1
     assert "REGRESSION" in capture.get()
     with console.capture():
-        assert compare.show(console, measured, measured) == 0
+        assert report.compare(console, measured, measured) == 0
 
 
 def test_a_wrong_answer_is_a_fault_and_a_crash_of_ours_too():
-    setting = Setting(Data(TINY, "small", "float32"), "forward")
-    y = setting.data.expected["y"]
+    problem = Problem(Data(TINY, "small", "float32"), "forward")
+    y = problem.data.expected["y"]
 
-    def zeros(setting):
+    def zeros(problem):
         operator = lambda x, w, b: x.sum() * np.zeros(y.shape, np.float32)  # noqa: E731
-        return {"": lambda: jax_program(setting, operator)}
+        return {"": lambda: jax_program(problem, operator)}
 
-    def crashing(setting):
+    def crashing(problem):
         return {"": lambda: 1 / 0}
 
-    measured = row.measure(setting, {"jtconv": crashing, "lax": zeros}, PLAN)
+    measured = row.measure(problem, {"jtconv": crashing, "lax": zeros}, SAMPLING)
     assert measured["cells"]["lax"]["status"] == "wrong"
     assert [fault.split(":")[0] for fault in summary.faults([measured])] == [
         "tiny forward float32 jtconv",
@@ -217,8 +226,8 @@ def test_a_wrong_answer_is_a_fault_and_a_crash_of_ours_too():
 
 @pytest.mark.peer("flax")
 def test_refusals_are_rows_with_their_reason():
-    setting = Setting(Data(TINY, "small", "float32"), "forward")
-    cells = row.measure(setting, {"flax": PEERS["flax"]}, PLAN)["cells"]
+    problem = Problem(Data(TINY, "small", "float32"), "forward")
+    cells = row.measure(problem, {"flax": PEERS["flax"]}, SAMPLING)["cells"]
     assert cells["flax"]["status"] == "refused" and "groups" in cells["flax"]["reason"]
 
 
@@ -230,18 +239,18 @@ def _row(**times):
     }  # fmt: skip
 
 
-def test_ratios_means_and_floor():
+def test_speedups_means_and_limit():
     rows = [_row(jtconv=0.01, torch=0.02), _row(jtconv=0.01, torch=0.08)]
-    (standing,) = summary.standings(rows)
-    assert standing.mean == pytest.approx(4) and standing.worst == pytest.approx(2)
-    assert summary.floor(rows[0], LIMITS) == (pytest.approx(0.01), "C")
+    (mean,) = summary.mean_speedups(rows)
+    assert mean.mean == pytest.approx(4) and mean.worst == pytest.approx(2)
+    assert summary.limit_s(rows[0], LIMITS) == (pytest.approx(0.01), "C")
     unfinished = _row(jtconv=0.01)
     unfinished["cells"]["lax"] = {"status": "over_budget", "lower_bound_s": 10}
-    assert str(summary.ratio(unfinished, "lax")) == ">1000"
+    assert str(summary.speedup(unfinished, "lax")) == ">1000"
 
 
 def test_options_say_what_may_be():
     with pytest.raises(ValueError, match="--peer must be one of torch"):
-        options.contenders("auto", ["tensorflow"])
-    assert list(options.contenders("auto", ["none"])[0]) == ["jtconv"]
-    assert "jtconv[gemm]" in options.contenders("all", ["none"])[0]
+        implementations.select("auto", ["tensorflow"])
+    assert list(implementations.select("auto", ["none"])[0]) == ["jtconv"]
+    assert "jtconv[gemm]" in implementations.select("all", ["none"])[0]

@@ -7,7 +7,7 @@ import itertools
 import jax.numpy as jnp
 import pytest
 
-from bench.layers import CASES
+from bench.cases import CASES
 from jtconv.dispatch import choose, rules
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Task

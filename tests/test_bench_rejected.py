@@ -1,4 +1,4 @@
-"""What was tried and did not win is right all the same: wrong ideas are not worth timing."""
+"""What was rejected is right all the same: wrong ideas are not worth timing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bench.tried import minimal, pairs
-from bench.tried.trial import race
+from bench.rejected import bf16x3, measure, minimal_filtering
 from jtconv.algorithms import gemm
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Task
@@ -27,14 +26,15 @@ def test_minimal_filtering(space, lo, rng):
         task = Task(side, geometry, 2, 3, 5, double, double)  # type: ignore[arg-type]
         operands = tuple(map(jnp.asarray, pair))
         expected = getattr(gemm, side)(*operands, task)
-        assert_close(jax.jit(getattr(minimal, side), static_argnums=2)(*operands, task), expected)
+        form = jax.jit(getattr(minimal_filtering, side), static_argnums=2)
+        assert_close(form(*operands, task), expected)
 
 
-def test_pairs_of_bfloat16_keep_what_they_say(rng):
+def test_bfloat16_parts_keep_the_digits_they_claim(rng):
     a, b = (rng.normal(size=(64, 64)).astype(np.float32) for _ in range(2))
     exact = a.astype(np.float64) @ b
-    ways = {f"{parts}": pairs._of_parts(parts) for parts in (1, 2, 3)}
-    one, two, three = race("", ways, (jnp.asarray(a), jnp.asarray(b)), exact)
+    forms = {f"{parts}": bf16x3.matmul_of_parts(parts) for parts in (1, 2, 3)}
+    one, two, three = measure("", forms, (jnp.asarray(a), jnp.asarray(b)), exact)
     assert 1e-3 < one.error < 1e-2
     assert 1e-6 < two.error < 2e-5
     assert three.error < 1e-6

@@ -2,30 +2,33 @@
 
 ``lax`` is the zero-inserted convolution that ``lax.conv_transpose`` emits by default;
 ``lax-adjoint`` the form with ``transpose_kernel=True``, which XLA:GPU knows better.  Kernels are
-turned round before the clock starts, so that nobody pays for a difference of convention.
+flipped before the clock starts, so that nobody pays for a difference of convention.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import numpy as np
 
 from bench.cases import Case
-from bench.contenders.setting import Setting, add_bias, jax_program
-from bench.program import Program, Refused
+from bench.implementations.modes import Kernel, add_bias, jax_program
+from bench.problem import Problem
+from bench.program import Program, Refused, Variants
 
 _LAST = {1: ("NWC", "WIO"), 2: ("NHWC", "HWIO"), 3: ("NDHWC", "DHWIO")}
 _FIRST = {1: ("NCW", "OIW"), 2: ("NCHW", "OIHW"), 3: ("NCDHW", "OIDHW")}
 
 
-def ways(setting: Setting) -> dict:
+def dilated(problem: Problem) -> Variants:
     """The default form."""
-    return {"": lambda: _dilated(setting)}
+    return {"": lambda: _dilated(problem)}
 
 
-def adjoint_ways(setting: Setting) -> dict:
+def adjoint(problem: Problem) -> Variants:
     """The form with ``transpose_kernel=True``: dense and channels last only."""
-    return {"": lambda: _adjoint(setting)}
+    return {"": lambda: _adjoint(problem)}
 
 
 def pads(case: Case) -> list[tuple[int, int]]:
@@ -35,11 +38,11 @@ def pads(case: Case) -> list[tuple[int, int]]:
     return [(reach - lo, reach - hi)] * case.rank
 
 
-def _dilated(setting: Setting) -> Program:
-    case = setting.case
+def _dilated(problem: Problem) -> Program:
+    case = problem.case
     data_spec, kernel_spec = (_FIRST if case.channels_first else _LAST)[case.rank]
 
-    def operator(x, w, b):
+    def operator(x: Any, w: Any, b: Any) -> Any:
         y = jax.lax.conv_general_dilated(
             x,
             w,
@@ -52,35 +55,30 @@ def _dilated(setting: Setting) -> Program:
         )
         return add_bias(y, b, case.channels_first)
 
-    return jax_program(setting, operator, (_enter(case), _leave(case)))
+    return jax_program(problem, operator, flipped(case.rank, case.channels_first))
 
 
-def _enter(case: Case):
-    space = tuple(range(case.rank))
+def flipped(rank: int, channels_first: bool) -> Kernel:
+    """The kernel flipped, as ``(O, I, *k)`` where channels come first."""
+    space = tuple(range(rank))
 
-    def enter(w):
+    def to_lax(w: Any) -> Any:
         w = np.flip(w, space)
-        return np.moveaxis(w, (-1, -2), (0, 1)) if case.channels_first else w
+        return np.moveaxis(w, (-1, -2), (0, 1)) if channels_first else w
 
-    return enter
-
-
-def _leave(case: Case):
-    space = tuple(range(case.rank))
-
-    def leave(w):
-        w = np.moveaxis(w, (0, 1), (-1, -2)) if case.channels_first else w
+    def from_lax(w: Any) -> Any:
+        w = np.moveaxis(w, (0, 1), (-1, -2)) if channels_first else w
         return np.flip(w, space)
 
-    return leave
+    return to_lax, from_lax
 
 
-def _adjoint(setting: Setting) -> Program:
-    case = setting.case
+def _adjoint(problem: Problem) -> Program:
+    case = problem.case
     if case.groups > 1 or case.channels_first:
         raise Refused("lax.conv_transpose: one group, measured channels last")
 
-    def operator(x, w, b):
+    def operator(x: Any, w: Any, b: Any) -> Any:
         y = jax.lax.conv_transpose(
             x,
             w,
@@ -91,5 +89,5 @@ def _adjoint(setting: Setting) -> Program:
         )
         return add_bias(y, b, False)
 
-    swapped = (lambda w: np.swapaxes(w, -1, -2),) * 2
-    return jax_program(setting, operator, swapped)
+    swapped: Kernel = (lambda w: np.swapaxes(w, -1, -2), lambda w: np.swapaxes(w, -1, -2))
+    return jax_program(problem, operator, swapped)

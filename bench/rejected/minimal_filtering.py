@@ -1,6 +1,6 @@
-"""Minimal filtering F(2,2): two neighbouring cells from three products instead of four.
+"""Minimal filtering F(2,2): two neighbouring outputs from three products instead of four.
 
-Where every phase has two taps along an axis, the trilinear form of two cells side by side,
+Where every phase has two taps along an axis, the trilinear form of two neighbours,
 
     x[-1]*w[1]*y[0] + x[0]*w[0]*y[0] + x[0]*w[1]*y[1] + x[1]*w[0]*y[1],
 
@@ -17,50 +17,54 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bench.layers import CASES
-from bench.tried.trial import Trial, race
+from bench.cases import CASES, Case
+from bench.program import Array
+from bench.rejected import Trial, measure
 from jtconv.algorithms import gemm
 from jtconv.algorithms.common import arrays
 from jtconv.problem.geometry import Axis
-from jtconv.problem.task import Task
+from jtconv.problem.task import Side, Task
 
 LAYERS = ("dcgan4", "pix2pix", "pose3", "hifigan3", "volume4")
 
 
 def trials() -> list[Trial]:
-    """Every side of layers whose kernels are two strides long, beside gemm."""
-    found = []
-    for case in (case for case in CASES if case.name in LAYERS):
-        rng, shapes = np.random.default_rng(0), dict(zip("xwy", case.shapes("small"), strict=True))
-        arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-        for side, pair in (("dgrad", "xw"), ("fprop", "yw"), ("wgrad", "xy")):
-            single, double = (
-                _task(side, case, np.dtype(dtype)) for dtype in ("float32", "float64")
-            )
-            operands = tuple(jnp.asarray(arrays[name]) for name in pair)
-            with jax.enable_x64(True):
-                wide = (jnp.asarray(arrays[name], jnp.float64) for name in pair)
-                exact = np.asarray(getattr(gemm, side)(*wide, double))
-            ways = {
-                "gemm": _bound(getattr(gemm, side), single),
-                "F(2,2)": _bound(globals()[side], single),
-            }
-            found += race(f"{case.name} {side}", ways, operands, exact)
-    return found
+    """Every side of layers whose kernels are two strides long, against gemm."""
+    sides: dict[Side, str] = {"dgrad": "xw", "fprop": "yw", "wgrad": "xy"}
+    layers = [case for case in CASES if case.name in LAYERS]
+    return [
+        trial for case in layers for side in sides for trial in _trials(case, side, sides[side])
+    ]
 
 
-def _task(side, case, dtype: np.dtype) -> Task:
+def _trials(case: Case, side: Side, roles: str) -> list[Trial]:
+    rng, shapes = np.random.default_rng(0), dict(zip("xwy", case.shapes("small"), strict=True))
+    drawn = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    single, double = (_task(side, case, np.dtype(dtype)) for dtype in ("float32", "float64"))
+    with jax.enable_x64(True):
+        wide = (jnp.asarray(drawn[name], jnp.float64) for name in roles)
+        exact: Array = np.asarray(getattr(gemm, side)(*wide, double))
+    forms = {
+        "gemm": _bound(getattr(gemm, side), single),
+        "F(2,2)": _bound({"dgrad": dgrad, "fprop": fprop, "wgrad": wgrad}[side], single),
+    }
+    operands = tuple(jnp.asarray(drawn[name]) for name in roles)
+    return measure(f"{case.name} {side}", forms, operands, exact)
+
+
+def _task(side: Side, case: Case, dtype: np.dtype[Any]) -> Task:
     c, o = case.channels
     return Task(side, case.geometry("small"), case.small[0], c, o, dtype, dtype)
 
 
-def _bound(side: Callable, task: Task) -> Callable:
+def _bound(side: Callable[..., jax.Array], task: Task) -> Callable[..., jax.Array]:
     return lambda a, b: side(a, b, task)
 
 
@@ -84,13 +88,19 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     )
 
 
-def _adjoint(form: Callable, shape: tuple, task: Task, products: list[jax.Array]) -> jax.Array:
+def _adjoint(
+    form: Callable[[jax.Array, Task], list[jax.Array]],
+    shape: tuple[int, ...],
+    task: Task,
+    products: list[jax.Array],
+) -> jax.Array:
     blank = jax.ShapeDtypeStruct(shape, products[0].dtype)
-    return jax.linear_transpose(lambda a: form(a, task), blank)(products)[0]
+    (adjoint,) = jax.linear_transpose(lambda a: form(a, task), blank)(products)
+    return jnp.asarray(adjoint)
 
 
-def _pairs(a: Axis) -> int:
-    """Pairs of cells that the output touches."""
+def _blocks(a: Axis) -> int:
+    """Blocks of two strides that the output touches."""
     return -(-(a.lo % a.stride + a.y_size) // (2 * a.stride))
 
 
@@ -98,7 +108,7 @@ def _of_x(x: jax.Array, task: Task) -> list[jax.Array]:
     """The sums of x, 3 an axis, as rows."""
     parts = [x]
     for number, a in enumerate(task.geometry, 1):
-        length, first = 2 * _pairs(a) + 1, a.lo // a.stride - 1
+        length, first = 2 * _blocks(a) + 1, a.lo // a.stride - 1
         margins = [(0, 0)] * x.ndim
         margins[number] = (-first, first + length - a.x_size)
         new = []
@@ -122,18 +132,18 @@ def _of_w(w: jax.Array, task: Task) -> list[jax.Array]:
 
 
 def _of_y(y: jax.Array, task: Task) -> list[jax.Array]:
-    """The sums of y, as rows of cells."""
+    """The sums of y, as rows of a stride each."""
     g = task.geometry
-    counts, rank = [_pairs(a) for a in g], len(g)
+    counts, rank = [_blocks(a) for a in g], len(g)
     lengths = [2 * a.stride * count for a, count in zip(g, counts, strict=True)]
     y = arrays.window(y, [-(a.lo % a.stride) for a in g], lengths)
     space = itertools.chain(*((n, 2, a.stride) for n, a in zip(counts, g, strict=True)))
     parts = [y.reshape(y.shape[0], *space, task.y_channels)]
     for number in range(rank):
-        cells = [
+        both = [
             [lax.index_in_dim(part, k, 2 + 2 * number, False) for k in range(2)] for part in parts
         ]
-        parts = [sum_ for first, second in cells for sum_ in (first, first + second, second)]
+        parts = [sum_ for first, second in both for sum_ in (first, first + second, second)]
     order = [0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1]
     rows = y.shape[0] * math.prod(counts)
     return [jnp.transpose(part, order).reshape(rows, -1) for part in parts]
