@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from jtconv import layers
 from jtconv.api import Method, PerAxis
-from jtconv.layers import has_odd_name
+from jtconv.conventions import flax
 
 __all__ = ["ConvTranspose", "accelerate"]
 
@@ -61,8 +61,8 @@ class ConvTranspose(nn.ConvTranspose):
 
 
 def _call(layer: Any, inputs: jax.Array, output_size: PerAxis | None = None) -> jax.Array:
-    """What a Linen layer, Flax's or ours, computes; it asks for its parameters as Flax's does."""
-    shape = layers.kernel_shape(
+    """What a Linen layer, Flax's or ours, computes; it declares its parameters as Flax's does."""
+    shape = flax.kernel_shape(
         layer.kernel_size,
         inputs.shape[-1],
         layer.features,
@@ -85,7 +85,7 @@ _FLAX = inspect.unwrap(nn.ConvTranspose.__call__)
 def accelerate() -> Iterator[None]:
     """Let jtconv compute every ``flax.linen.ConvTranspose`` that is called inside.
 
-    The layers ask for the parameters they always had; one whose padding has a name that Flax
+    The layers keep the parameters they always had; one whose padding has a name that Flax
     does not know but lets pass ("same" for "SAME") is left to Flax. What ``jax.jit`` has
     compiled outside is not looked at again: enter this first.
 
@@ -103,7 +103,7 @@ def accelerate() -> Iterator[None]:
 
 def _ours(next_method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
     """Our call where the method about to run is Flax's own, reached by ``super()`` or not."""
-    flax = getattr(context.orig_method, "func", None) is _FLAX
-    if flax and not has_odd_name(context.module):
+    is_flax = getattr(context.orig_method, "func", None) is _FLAX
+    if is_flax and not flax.is_unknown_name(context.module.padding):
         return _call(context.module, *args, **kwargs)
     return next_method(*args, **kwargs)

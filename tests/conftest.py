@@ -67,7 +67,7 @@ SHARED = {
     "test_roads": 4,
     "test_transformations": 4,
     "test_value": 4,
-    "test_words": 2,
+    "test_conventions": 2,
 }
 
 

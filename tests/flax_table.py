@@ -57,7 +57,7 @@ class Configuration(NamedTuple):
         size = (self.kernel_size,) if isinstance(self.kernel_size, int) else self.kernel_size
         return (*size, *(self.features[:: -1 if self.arguments["transpose_kernel"] else 1]))
 
-    def words(self) -> dict[str, Any]:
+    def keywords(self) -> dict[str, Any]:
         """The keywords of the constructor, a mask among them where there is one."""
         if not self.masked:
             return self.arguments

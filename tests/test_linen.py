@@ -29,7 +29,7 @@ from tests.flax_table import (
 
 
 def made(cls: Any, c: Configuration, dtype: Any) -> Any:
-    return cls(c.features[1], c.kernel_size, **c.words(), dtype=dtype)
+    return cls(c.features[1], c.kernel_size, **c.keywords(), dtype=dtype)
 
 
 def same_structure(one: Any, other: Any) -> None:
@@ -61,9 +61,9 @@ def test_same_parameters(c):
 def test_same_initial_values(transpose_kernel):
     """Flax's own initializers, and a partition."""
     kernel_init = linen.with_partitioning(linen.initializers.lecun_normal(), (None, None, "model"))
-    for words in ({}, {"kernel_init": kernel_init}):
+    for keywords in ({}, {"kernel_init": kernel_init}):
         theirs, ours = (
-            cls(4, 3, transpose_kernel=transpose_kernel, **words).init(
+            cls(4, 3, transpose_kernel=transpose_kernel, **keywords).init(
                 jax.random.key(0), jnp.ones((1, 4, 2))
             )
             for cls in (linen.ConvTranspose, ConvTranspose)
@@ -75,8 +75,8 @@ def test_same_initial_values(transpose_kernel):
 def programs(linen_class: Any, nnx_class: Any, c: Configuration, dtype: Any) -> tuple[str, str]:
     """What a Linen layer and an nnx layer of the same parameters do, as text."""
     x = c.inputs(dtype)
-    words = {**c.words(), "dtype": dtype}
-    module = nnx_class(*c.features, c.kernel_size, **words, rngs=nnx.Rngs(0))
+    keywords = {**c.keywords(), "dtype": dtype}
+    module = nnx_class(*c.features, c.kernel_size, **keywords, rngs=nnx.Rngs(0))
     params = {"kernel": module.kernel[...]}
     if module.bias is not None:
         params["bias"] = module.bias[...]
@@ -87,7 +87,7 @@ def programs(linen_class: Any, nnx_class: Any, c: Configuration, dtype: Any) -> 
             setattr(layer, name, nnx.Param(value))
         return layer(x)
 
-    layer = linen_class(c.features[1], c.kernel_size, **words)
+    layer = linen_class(c.features[1], c.kernel_size, **keywords)
     one, other = (str(jax.make_jaxpr(f)({"params": params}, x)) for f in (layer.apply, called))
     return one, other
 
@@ -135,9 +135,14 @@ def test_same_numbers(padding, dtype):
         assert_close(b, a, dtype, ROUNDED_AGAIN)
 
 
-def test_more_words():
-    words = {"feature_group_count": 2, "output_padding": 1, "method": "gemm", "kernel_init": drawn}
-    layer = ConvTranspose(6, (3, 3), (2, 2), padding="FULL", **words)
+def test_more_arguments():
+    keywords = {
+        "feature_group_count": 2,
+        "output_padding": 1,
+        "method": "gemm",
+        "kernel_init": drawn,
+    }
+    layer = ConvTranspose(6, (3, 3), (2, 2), padding="FULL", **keywords)
     x = numbered((3, 1, 4, 4, 4))
     y, variables = layer.init_with_output(jax.random.key(0), x)
     kernel = variables["params"]["kernel"]

@@ -1,4 +1,4 @@
-"""jtconv.nnx against flax.nnx: the same layer, faster and with more words."""
+"""jtconv.nnx against flax.nnx: the same layer, faster and with more arguments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNOPTIMIZED: dict[str, Any] = {"xla_backend_optimization_level": "0"}
 
 
 def made(cls: Any, c: Configuration, dtype: Any = None) -> Any:
-    return cls(*c.features, c.kernel_size, **c.words(), dtype=dtype, rngs=nnx.Rngs(params=7))
+    return cls(*c.features, c.kernel_size, **c.keywords(), dtype=dtype, rngs=nnx.Rngs(params=7))
 
 
 def close_leaves(one: Any, other: Any, dtype: Any, slack: float = ROUNDED_AGAIN) -> None:
@@ -129,7 +129,7 @@ def numbered(shape: tuple[int, ...]) -> jax.Array:
 
 @pytest.mark.parametrize("transpose_kernel", [False, True])
 @pytest.mark.parametrize("padding", ["CAUSAL", "same_lower", "FULL"])
-def test_more_words(padding, transpose_kernel):
+def test_more_arguments(padding, transpose_kernel):
     """Groups, output_padding and names of ours, as the function has them."""
     layer = ConvTranspose(
         4,
@@ -189,10 +189,10 @@ WRONG: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("name", "value"), [(n, v) for n, vs in WRONG.items() for v in vs])
-def test_a_wrong_word_is_named_when_the_layer_is_made(name, value):
-    words = {"in_features": 2, "kernel_size": 3, "strides": 2, "rngs": nnx.Rngs(0), name: value}
+def test_a_wrong_argument_is_named_when_the_layer_is_made(name, value):
+    keywords = {"in_features": 2, "kernel_size": 3, "strides": 2, "rngs": nnx.Rngs(0), name: value}
     with pytest.raises((ValueError, TypeError), match=name):
-        ConvTranspose(out_features=4, **words)
+        ConvTranspose(out_features=4, **keywords)
 
 
 def test_wrong_arrays_are_named():
@@ -208,8 +208,8 @@ def test_wrong_arrays_are_named():
         around(jnp.ones((4, 2)))
 
 
-def flax_layer(features: tuple[int, int] = (2, 2), **words: Any) -> nnx.ConvTranspose:
-    return nnx.ConvTranspose(*features, 3, 2, kernel_init=drawn, rngs=nnx.Rngs(1), **words)
+def flax_layer(features: tuple[int, int] = (2, 2), **keywords: Any) -> nnx.ConvTranspose:
+    return nnx.ConvTranspose(*features, 3, 2, kernel_init=drawn, rngs=nnx.Rngs(1), **keywords)
 
 
 class Doubling(nnx.ConvTranspose):
@@ -319,16 +319,16 @@ def test_an_accelerated_unet_trains_alike(widths, size):
 
 
 def test_a_checkpoint_of_flax_loads(tmp_path):
-    words: dict[str, Any] = {
+    keywords: dict[str, Any] = {
         "strides": 2,
         "kernel_init": drawn,
         "mask": jnp.asarray([[[1.0, 0, 1]] * 2] * 3),
     }
-    theirs = nnx.ConvTranspose(2, 3, (3,), rngs=nnx.Rngs(0), **words)
+    theirs = nnx.ConvTranspose(2, 3, (3,), rngs=nnx.Rngs(0), **keywords)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "layer", nnx.state(theirs))
         checkpointer.wait_until_finished()
-        ours = ConvTranspose(2, 3, (3,), rngs=nnx.Rngs(5), **words)
+        ours = ConvTranspose(2, 3, (3,), rngs=nnx.Rngs(5), **keywords)
         nnx.update(ours, checkpointer.restore(tmp_path / "layer", nnx.state(ours)))
     same_leaves(nnx.state(theirs), nnx.state(ours))
     assert_close(ours(numbered((4, 2))), theirs(numbered((4, 2))))

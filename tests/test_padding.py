@@ -1,17 +1,30 @@
-"""Conventions: each as it is written in its own framework's manual, there and back."""
+"""Padding: our names and numbers, and those of every framework there and back as crops."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import jtconv
+from jtconv.conventions import (
+    Inexpressible,
+    equinox,
+    flax,
+    haiku,
+    keras,
+    lax,
+    onnx,
+    torch,
+)
 from jtconv.problem import padding
 
 sizes = st.integers(1, 7)
 strides = st.integers(1, 5)
-spans = st.integers(1, 9)  # effective kernels
+spans = kernels = st.integers(1, 9)  # spans are effective kernels
+dilations = st.integers(1, 4)
 crops = st.integers(-6, 9)
 pairs = st.tuples(crops, crops)
 
@@ -57,41 +70,87 @@ def test_names_come_back(span, s):
     assert padding.names_of(beyond, span, s) == ()
 
 
-@given(st.integers(0, 6), strides, st.integers(1, 4), st.data())
+@given(st.integers(0, 6), strides, dilations, st.data())
 def test_torch_there_and_back(p, s, d, data):
     extra = data.draw(st.integers(0, max(s, d) - 1))
-    assert padding.from_torch(p, extra) == (p, p - extra)
-    assert padding.to_torch(padding.from_torch(p, extra), s, d) == (p, extra)
+    crops = torch.crops(1, s, p, extra, d)
+    assert crops == ((p, p - extra),)
+    back = torch.from_crops(crops, (3,), (s,), (d,))
+    assert back == {"padding": (p,), "output_padding": (extra,)}
 
 
-@given(pairs, strides, st.integers(1, 4))
-def test_what_torch_cannot_say(pair, s, d):
-    said = padding.to_torch(pair, s, d)
-    sayable = pair[0] >= 0 and 0 <= pair[0] - pair[1] < max(s, d)
-    assert (said is not None) == sayable
-    if said is not None:
-        assert padding.from_torch(*said) == pair
+@given(pairs, strides, dilations)
+def test_what_torch_cannot_express(pair, s, d):
+    if pair[0] >= 0 and 0 <= pair[0] - pair[1] < max(s, d):
+        back = torch.from_crops([pair], (3,), (s,), (d,))
+        assert torch.crops(1, s, dilation=d, **back) == (pair,)
+    else:
+        with pytest.raises(Inexpressible, match=r"torch crops .* axis 0 crops \("):
+            torch.from_crops([pair], (3,), (s,), (d,))
 
 
-@given(pairs, strides, st.integers(1, 4))
+@given(pairs)
+def test_zeros_of_a_convolution_in_torch(pair):
+    if 0 <= pair[0] == pair[1]:
+        assert torch.from_zeros([pair]) == {"padding": pair[:1]}
+    else:
+        with pytest.raises(Inexpressible, match="pads both ends alike; axis 0 has"):
+            torch.from_zeros([pair])
+
+
+@given(pairs, strides, dilations)
 def test_onnx_there_and_back(pair, s, d):
-    said = padding.to_onnx(pair, s, d)
-    if said is None:
+    try:
+        back = onnx.from_crops([pair], (3,), (s,), (d,))
+    except Inexpressible:
         assert pair[0] < 0 or pair[1] <= -max(s, d)
     else:
-        (begin, end), extra = said
-        assert begin >= 0 and end >= 0 and 0 <= extra < max(s, d)
-        assert padding.from_onnx((begin, end), extra) == pair
+        assert min(back["pads"]) >= 0 and 0 <= back["output_padding"][0] < max(s, d)
+        assert onnx.crops(None, [3], strides=[s], dilations=[d], **back) == (pair,)
 
 
-@given(pairs, spans)
-def test_lax_pads_the_dilated_input(pair, span):
+@given(pairs, kernels, dilations)
+def test_lax_pads_the_dilated_input(pair, k, d):
     """The output of lax is what a kernel of this span leaves of n' + a + b padded cells."""
-    a, b = padding.to_lax(pair, span)
-    dilated = 11
+    span, dilated = d * (k - 1) + 1, 11
+    (((a, b),),) = lax.from_crops([pair], (k,), (1,), (d,)).values()
     assert dilated + a + b - span + 1 == dilated + span - 1 - sum(pair)
-    assert padding.from_lax((a, b), span) == pair
-    assert padding.from_lax((1, 2), span) == (span - 2, span - 3)
+    assert lax.crops((k,), (1,), [(a, b)], d) == haiku.crops((span,), 1, [(a, b)]) == (pair,)
+    assert lax.crops((k,), (1,), [(1, 2)], d) == ((span - 2, span - 3),)
+
+
+@given(kernels, strides, dilations, st.data())
+def test_keras_there_and_back(k, s, d, data):
+    name = data.draw(st.sampled_from(("valid", "same")))
+    extra = data.draw(st.one_of(st.none(), st.integers(0, s - 1)))
+    crops = keras.crops((k,), s, name, extra, d)
+    for names in (("valid", "same"), ("same", "valid")):
+        back = keras.from_crops(crops, (k,), (s,), (d,), names)
+        assert keras.crops((k,), s, dilation_rate=d, **back) == crops
+
+
+@given(pairs, kernels, strides)
+def test_what_keras_cannot_express(pair, k, s):
+    ways = itertools.product(("valid", "same"), (None, *range(s)))
+    found = [way for way in ways if keras.crops((k,), s, *way) == (pair,)]
+    try:
+        back = keras.from_crops([pair], (k,), (s,), (1,))
+    except Inexpressible:
+        assert not found
+    else:
+        (extra,) = back.get("output_padding", (None,))
+        assert (back["padding"], extra) in found
+
+
+@given(pairs, kernels, strides, dilations)
+def test_flax_by_name_or_numbers_and_equinox_by_numbers(pair, k, s, d):
+    columns = [pair], (k,), (s,), (d,)
+    back = flax.from_crops(*columns)["padding"]
+    found = flax.keywords((k,), s, back, d, False)["padding"]
+    if isinstance(found, str):
+        found = [padding.from_name(found, d * (k - 1) + 1, s)]
+    assert list(found) == [pair]
+    assert equinox.crops((k,), s, **equinox.from_crops(*columns), dilation=d) == (pair,)
 
 
 @given(st.integers(1, 12), spans, strides)

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 import jtconv
-from jtconv.problem import padding
+from jtconv.conventions import lax as convention
 from tests.axes import every_method
 from tests.compare import assert_close
 
@@ -42,8 +42,7 @@ def test_names(kernel, stride, dilation, name, flipped, rng):
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), PROBLEMS)
 def test_integer_pads_pad_the_dilated_input(kernel, stride, dilation, pads, rng):
     x, w = operands(kernel, rng)
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    crops = [padding.from_lax(pad, span) for pad, span in zip(pads, spans, strict=True)]
+    crops = convention.crops(kernel, stride, pads, dilation)
     want = lax.conv_transpose(x, w, stride, pads, rhs_dilation=dilation)
     if 0 in want.shape:
         pytest.skip("lax answers with an empty array, which is an error here")

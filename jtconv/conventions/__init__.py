@@ -1,35 +1,55 @@
-"""How each framework writes a layer: one file a framework, both ways.
+"""How each framework writes a layer: one file a framework, both ways, as numbers and as text.
 
-A framework is a module with ``to_text(layer) -> LayerText``; those whose constructors people paste
-have ``from_text(text) -> LayerSpec`` as well.  Nothing is ever evaluated, and no framework is
-imported.
+A framework's file may have ``crops`` (its arguments to crops of the full output), ``from_crops``
+(back, to its padding arguments), ``to_text`` and ``from_text`` (a constructor call, written and
+read), and ``PADDING``, its rows of the table of paddings.  Nothing is ever evaluated, and no
+framework is imported.  Adding a framework is one file, and one row here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from jtconv.conventions import flax, jtconv, keras, lax, onnx, torch
-from jtconv.conventions.layer import Layer, LayerSpec, LayerText
+from jtconv.conventions import equinox, flax, haiku, jtconv, keras, lax, onnx, torch
+from jtconv.conventions.layer import Inexpressible, Layer, LayerSpec, LayerText, PaddingRow
 
-TO_TEXT: dict[str, Callable[[Layer], LayerText]] = {
-    "jtconv": jtconv.to_text,
-    "torch": torch.to_text,
-    "keras": keras.to_text,
-    "lax": lax.to_text,
-    "flax": flax.to_text,
-    "onnx": onnx.to_text,
+
+class Framework(NamedTuple):
+    """What is known of a framework; None where there is no such thing."""
+
+    to_text: Callable[[Layer], LayerText] | None = None
+    from_text: Callable[[str], LayerSpec] | None = None
+    example: str = ""  # of what from_text reads
+    padding: tuple[PaddingRow, ...] = ()
+
+
+FRAMEWORKS = {
+    "jtconv": Framework(jtconv.to_text),
+    "torch": Framework(torch.to_text, torch.from_text, torch.EXAMPLE, torch.PADDING),
+    "keras": Framework(keras.to_text, keras.from_text, keras.EXAMPLE, keras.PADDING),
+    "lax": Framework(lax.to_text, padding=lax.PADDING),
+    "flax": Framework(flax.to_text, flax.from_text, flax.EXAMPLE),
+    "onnx": Framework(onnx.to_text, padding=onnx.PADDING),
+    "haiku": Framework(padding=haiku.PADDING),
+    "equinox": Framework(padding=equinox.PADDING),
 }
-FROM_TEXT: dict[str, Callable[[str], LayerSpec]] = {
-    "torch": torch.from_text,
-    "keras": keras.from_text,
-    "flax": flax.from_text,
-}
+FROM_TEXT = {name: f.from_text for name, f in FRAMEWORKS.items() if f.from_text}
 
 
 def to_text(layer: Layer) -> tuple[LayerText, ...]:
     """The layer as every framework writes it, or why one cannot."""
-    return tuple(write(layer) for write in TO_TEXT.values())
+    return tuple(f.to_text(layer) for f in FRAMEWORKS.values() if f.to_text)
 
 
-__all__ = ["FROM_TEXT", "TO_TEXT", "Layer", "LayerSpec", "LayerText", "to_text"]
+__all__ = [
+    "FRAMEWORKS",
+    "FROM_TEXT",
+    "Framework",
+    "Inexpressible",
+    "Layer",
+    "LayerSpec",
+    "LayerText",
+    "PaddingRow",
+    "to_text",
+]

@@ -1,137 +1,207 @@
-"""Flax's words: ``flax.nnx.ConvTranspose`` and ``flax.nnx.Conv``, with lax's meaning of numbers."""
+"""Flax: ``flax.nnx.ConvTranspose`` and ``flax.nnx.Conv``, and those of Linen, which are alike.
+
+Numbers pad the dilated input as in lax, the kernel is flipped unless ``transpose_kernel`` is set,
+and "CIRCULAR" is one name of padding more than we have.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from jtconv.conventions import text
-from jtconv.conventions.lax import pads
-from jtconv.conventions.layer import Layer, LayerSpec, LayerText
-from jtconv.problem import arguments, padding
+from jtconv.conventions import lax, text
+from jtconv.conventions.layer import Layer, LayerSpec, LayerText, PerAxis
+from jtconv.problem import arguments
+from jtconv.problem import padding as ours
 from jtconv.problem.padding import Crops
 
-_DEFAULTS = {
-    "strides": 1,
-    "padding": "SAME",
-    "kernel_dilation": 1,
-    "feature_group_count": 1,
-    "use_bias": True,
-    "transpose_kernel": False,
-}
-_TAIL: dict[str, Any] = dict.fromkeys(
-    (
-        "mask", "dtype", "param_dtype", "precision", "kernel_init", "bias_init",
-        "conv_general_dilated", "promote_dtype", "preferred_element_type", "kernel_metadata",
-        "bias_metadata", "rngs",
-    )
-)  # fmt: skip
+NAMES = ("SAME", "VALID", "CIRCULAR")
+EXAMPLE = "ConvTranspose(16, 33, (3, 3))"
+_LAST = (
+    "mask=None, dtype=None, param_dtype=None, precision=None, kernel_init=None, bias_init=None, "
+    "conv_general_dilated=None, promote_dtype=None, preferred_element_type=None, "
+    "kernel_metadata=None, bias_metadata=None, rngs=None"
+)
 SIGNATURES = {
     "ConvTranspose": text.signature(
-        "in_features out_features kernel_size",
-        strides=None,
-        padding="SAME",
-        kernel_dilation=None,
-        use_bias=True,
-        transpose_kernel=False,
-        **_TAIL,
+        "in_features, out_features, kernel_size, strides=None, padding='SAME', "
+        f"kernel_dilation=None, use_bias=True, transpose_kernel=False, {_LAST}"
     ),
     "Conv": text.signature(
-        "in_features out_features kernel_size",
-        strides=1,
-        padding="SAME",
-        input_dilation=1,
-        kernel_dilation=1,
-        feature_group_count=1,
-        use_bias=True,
-        **_TAIL,
+        "in_features, out_features, kernel_size, strides=1, padding='SAME', input_dilation=1, "
+        f"kernel_dilation=1, feature_group_count=1, use_bias=True, {_LAST}"
     ),
 }
+_DEFAULTS = {**text.defaults(SIGNATURES["Conv"]), "transpose_kernel": False}
+
+
+def sizes(kernel_size: Any) -> PerAxis:
+    """``kernel_size`` per axis; a bare int is one axis, as in Flax."""
+    items = arguments.sequence(kernel_size)
+    items = [kernel_size] if items is None else items
+    if not 1 <= len(items) <= 4:
+        raise ValueError(f"kernel_size must have 1 to 4 entries, got {kernel_size!r}.")
+    return arguments.per_axis("kernel_size", items, len(items), least=1)
+
+
+def per_axis(name: str, value: Any, rank: int) -> PerAxis:
+    """One int per axis, where None means 1."""
+    return arguments.per_axis(name, 1 if value is None else value, rank, least=1)
+
+
+def kernel_shape(
+    kernel_size: Any, in_features: int, out_features: int, groups: int, transpose_kernel: bool
+) -> tuple[int, ...]:
+    """The shape of a layer's kernel: ``(*kernel_size, in // groups, out)``, or its transpose's."""
+    size = sizes(kernel_size)
+    groups = arguments.integer("feature_group_count", groups, least=1)
+    for name, features in (("in_features", in_features), ("out_features", out_features)):
+        if arguments.integer(name, features, least=1) % groups:
+            raise ValueError(
+                f"feature_group_count must divide {name}, got {groups} and {name}={features}."
+            )
+    if transpose_kernel:
+        return (*size, out_features // groups, in_features)
+    return (*size, in_features // groups, out_features)
+
+
+def keywords(
+    kernel_size: Any,
+    strides: Any,
+    padding: Any,
+    kernel_dilation: Any,
+    transpose_kernel: bool,
+    output_padding: Any = 0,
+    feature_group_count: Any = 1,
+) -> dict[str, Any]:
+    """A layer's arguments as keywords of :func:`jtconv.conv_transpose`; CIRCULAR stays a name.
+
+    The last two are those of our own layers.
+
+    >>> found = keywords((4,), 2, [(1, 2)], None, False)
+    >>> found["stride"], found["padding"], found["dimension_numbers"]
+    ((2,), ((2, 1),), ('NWC', 'WIO', 'NWC'))
+    """
+    kernel = sizes(kernel_size)
+    rank = len(kernel)
+    dilation = per_axis("kernel_dilation", kernel_dilation, rank)
+    space = "TDHW"[-rank:]
+    return {
+        "stride": per_axis("strides", strides, rank),
+        "padding": _name_or_crops(padding, kernel, dilation),
+        "output_padding": arguments.per_axis("output_padding", output_padding, rank, least=0),
+        "dilation": dilation,
+        "groups": feature_group_count,
+        "dimension_numbers": (
+            f"N{space}C",
+            space + ("OI" if transpose_kernel else "IO"),
+            f"N{space}C",
+        ),
+        "flip_kernel": not transpose_kernel,
+    }
+
+
+def _name_or_crops(padding: Any, kernel: PerAxis, dilation: PerAxis) -> str | tuple[Crops, ...]:
+    if isinstance(padding, str):
+        return arguments.choice("padding", padding, (*ours.NAMES, "CIRCULAR"), any_case=True)
+    pairs: Any = ours.parse(padding, len(kernel))
+    return lax.pads(pairs, kernel, dilation)
+
+
+def is_unknown_name(padding: Any) -> bool:
+    """Whether Flax knows a layer's padding by no name.
+
+    It hands such a name ("same", "SAME_LOWER") on to a plain convolution, where it means
+    something else than for a transposed one, or an error.
+    """
+    return isinstance(padding, str) and padding not in NAMES
+
+
+def circular(effective: int, stride: int, transposed: bool) -> tuple[Crops, Crops]:
+    """What CIRCULAR wraps around a periodic input, and then crops from the output.
+
+    One period of the output sees ``(before, behind)`` cells of the input's neighbouring periods.
+    As in SAME the effective kernel is centred, ``transposed`` telling which way an odd cell goes.
+
+    >>> circular(4, 2, transposed=True)
+    ((1, 1), (3, 3))
+    """
+    excess = max(effective - stride, 0)
+    lo = (excess + 1) // 2 if transposed else excess // 2
+    before, behind = (effective - 1 - lo) // stride, -(-lo // stride)
+    return (before, behind), (lo + before * stride, effective - stride - lo + behind * stride)
+
+
+def from_crops(
+    crops: Sequence[Crops], kernel: PerAxis, stride: PerAxis, dilation: PerAxis
+) -> dict[str, str | list[Crops]]:
+    """The ``padding`` that makes these crops: a name where there is one, else numbers."""
+    spans = ours.effective_kernels(kernel, dilation)
+    columns = list(zip(crops, spans, stride, strict=True))
+    for name in ("SAME", "VALID"):
+        if all(name in ours.names_of(*column) for column in columns):
+            return {"padding": name}
+    return {"padding": list(lax.pads(crops, kernel, dilation))}
 
 
 def to_text(layer: Layer) -> LayerText:
     """The layer; Flax's own transposed one has no groups, ours of that name has."""
+    axes = "*k, I // groups, O"
     if not layer.transposed:
-        only = {"feature_group_count": layer.groups}
-        return LayerText("flax", _call("flax.nnx.Conv", layer, only), _kernel(layer))
-    only = {"transpose_kernel": not layer.flip}
+        more = {"padding": list(layer.crops), "feature_group_count": layer.groups}
+        return LayerText(
+            "flax", _call("flax.nnx.Conv", layer, more), text.kernel(layer, axes, layer.flip)
+        )
+    more = {**from_crops(*layer.columns), "transpose_kernel": not layer.flip}
+    kernel = text.kernel(layer, axes if layer.flip else "*k, O // groups, I")
     if layer.groups == 1:
-        return LayerText("flax", _call("flax.nnx.ConvTranspose", layer, only), _kernel(layer))
-    ours = _call("jtconv.nnx.ConvTranspose", layer, {**only, "feature_group_count": layer.groups})
+        return LayerText("flax", _call("flax.nnx.ConvTranspose", layer, more), kernel)
+    more["feature_group_count"] = layer.groups
     why_not = "flax.nnx.ConvTranspose has no groups; the one of jtconv has"
-    return LayerText("flax", ours, _kernel(layer), why_not)
+    return LayerText("flax", _call("jtconv.nnx.ConvTranspose", layer, more), kernel, why_not)
 
 
-def _call(name: str, layer: Layer, only: dict[str, Any]) -> str:
+def _call(name: str, layer: Layer, more: dict[str, Any]) -> str:
+    padding = more.pop("padding")
     return text.call(
         name,
         layer.call.in_channels,
         layer.call.out_channels,
-        text.Name(text.text(layer.each("kernel"))),
+        text.Name(text.code(layer.each("kernel"))),
         defaults=_DEFAULTS,
         strides=layer.each("stride"),
-        padding=_padding(layer),
+        padding=padding,
         kernel_dilation=layer.each("dilation"),
-        **only,
+        **more,
         use_bias=layer.bias,
         rngs=text.Name("rngs"),
     )
 
 
-def _padding(layer: Layer) -> Any:
-    """A name where one says it, else numbers."""
-    if not layer.transposed:
-        return list(layer.crops)
-    columns = [(a.crops, a.effective_kernel, a.stride) for a in layer.axes]
-    for name in ("SAME", "VALID"):
-        if all(name in padding.names_of(*column) for column in columns):
-            return name
-    return pads(layer)
-
-
-def _kernel(layer: Layer) -> str:
-    call, kernel = layer.call, layer.each("kernel")
-    own, out = call.in_channels // layer.groups, call.out_channels
-    if not layer.transposed:
-        return text.shape("*k, I // groups, O", (*kernel, own, out)) + (
-            ", turned round" * layer.flip
-        )
-    if layer.flip:
-        return text.shape("*k, I // groups, O", (*kernel, own, out))
-    return text.shape("*k, O // groups, I", (*kernel, out // layer.groups, call.in_channels))
-
-
 def from_text(source: str) -> LayerSpec:
     """``ConvTranspose(16, 33, (3, 3), strides=(2, 2), rngs=rngs)``, or ``Conv``."""
     name, given = text.parse(source, SIGNATURES)
-    sizes = arguments.sequence(given["kernel_size"])
-    if sizes is None:
+    items = arguments.sequence(given["kernel_size"])
+    if items is None:
         raise ValueError(f"{name}: write kernel_size with one int per axis, as in (3, 3).")
-    rank = len(sizes)
+    rank, transposed = len(items), name == "ConvTranspose"
     kernel = arguments.per_axis("kernel_size", given["kernel_size"], rank, least=1)
-    strides = arguments.per_axis("strides", given["strides"] or 1, rank, least=1)
-    rates = arguments.per_axis("kernel_dilation", given["kernel_dilation"] or 1, rank, least=1)
+    strides = per_axis("strides", given["strides"] or 1, rank)
+    dilation = per_axis("kernel_dilation", given["kernel_dilation"] or 1, rank)
     if arguments.per_axis("input_dilation", given.get("input_dilation", 1), rank) != (1,) * rank:
-        raise ValueError(f"{name}: input_dilation is not read here; say ConvTranspose.")
-    transposed = name == "ConvTranspose"
-    spans = padding.spans(kernel, rates)
-    how = _zeros(name, given["padding"], spans) if transposed else given["padding"]
-    turned = {"flip_kernel": not given["transpose_kernel"]} if transposed else {}
+        raise ValueError(f"{name}: input_dilation is not read here; write ConvTranspose.")
+    padding = given["padding"]
+    if transposed and isinstance(padding, str) and padding not in ("SAME", "VALID"):
+        raise ValueError(f"{name}: padding must be 'SAME', 'VALID' or numbers, got {padding!r}.")
+    if transposed:
+        padding = _name_or_crops(padding, kernel, dilation)
+    flip = {"flip_kernel": not given["transpose_kernel"]} if transposed else {}
     return LayerSpec(
         "conv_transpose" if transposed else "conv",
         arguments.integer("in_features", given["in_features"], least=1),
         arguments.integer("out_features", given["out_features"], least=1),
         kernel,
         bool(given["use_bias"]),
-        {"stride": strides, "padding": how, "dilation": rates, **turned}
+        {"stride": strides, "padding": padding, "dilation": dilation, **flip}
         | {"groups": given.get("feature_group_count", 1)},
     )
-
-
-def _zeros(name: str, given: Any, spans: tuple[int, ...]) -> str | tuple[Crops, ...]:
-    """Flax's padding of the dilated input as crops; the names mean what they mean here."""
-    if isinstance(given, str):
-        if given not in ("SAME", "VALID"):
-            raise ValueError(f"{name}: padding must be 'SAME', 'VALID' or numbers, got {given!r}.")
-        return given
-    pairs: Any = padding.parse(given, len(spans))
-    return tuple(padding.from_lax(pair, span) for pair, span in zip(pairs, spans, strict=True))

@@ -1,12 +1,12 @@
-"""Our own words for the same call, crops written out."""
+"""Our own calls: ``jtconv.conv_transpose`` and ``jtconv.conv``, crops written out."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from jtconv.conventions import text
-from jtconv.conventions.layer import Layer, LayerText
-from jtconv.problem import padding
+from jtconv.conventions import text, torch
+from jtconv.conventions.layer import Inexpressible, Layer, LayerText
 
 _DEFAULTS = {
     "stride": 1,
@@ -21,39 +21,27 @@ _DEFAULTS = {
 
 def to_text(layer: Layer) -> LayerText:
     """The call; there always is one."""
-    call = layer.call
-    default = call.layout.specs == _last(layer)
+    specs, space = layer.call.layout.specs, layer.call.layout.spatial
+    channels_last = (f"N{space}C", f"{space}IO", f"N{space}C")
     written = text.call(
-        f"jtconv.{call.op}",
+        f"jtconv.{layer.call.op}",
         *map(text.Name, ("x", "w", "bias") if layer.bias else ("x", "w")),
         defaults=_DEFAULTS,
         stride=layer.each("stride"),
         **_padding(layer),
         dilation=layer.each("dilation"),
         groups=layer.groups,
-        dimension_numbers=None if default else call.layout.specs,
+        dimension_numbers=None if specs == channels_last else specs,
         flip_kernel=layer.flip,
     )
-    return LayerText("jtconv", written, _kernel(layer))
-
-
-def _last(layer: Layer) -> tuple[str, str, str]:
-    space = layer.call.layout.spatial
-    return f"N{space}C", f"{space}IO", f"N{space}C"
+    return LayerText("jtconv", written, text.kernel(layer, "*k, I // groups, O"))
 
 
 def _padding(layer: Layer) -> dict[str, Any]:
-    """Numbers as in torch where these do, else pairs."""
-    said = [padding.to_torch(a.crops, a.stride, a.dilation) for a in layer.axes]
-    if layer.transposed and None not in said:
-        before, after = zip(*(pair for pair in said if pair), strict=True)
-        return {"padding": before, "output_padding": after}
+    """Numbers where these do, which mean what they mean in torch, else pairs."""
+    if layer.transposed:
+        with suppress(Inexpressible):
+            return torch.from_crops(*layer.columns)
     if all(lo == hi for lo, hi in layer.crops):
         return {"padding": tuple(lo for lo, _ in layer.crops)}
     return {"padding": layer.crops}
-
-
-def _kernel(layer: Layer) -> str:
-    call = layer.call
-    channels = call.in_channels // layer.groups, call.out_channels
-    return text.shape("*k, I // groups, O", (*layer.each("kernel"), *channels))

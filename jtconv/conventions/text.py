@@ -1,11 +1,13 @@
-"""Calls as text, both ways: written without what goes without saying, read without eval."""
+"""Calls as text, both ways: written without their defaults, read without eval."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from inspect import Parameter, Signature
 from typing import Any
+
+from jtconv.conventions.layer import Layer
 
 
 def call(name: str, *positional: Any, defaults: Mapping[str, Any], **keywords: Any) -> str:
@@ -14,15 +16,20 @@ def call(name: str, *positional: Any, defaults: Mapping[str, Any], **keywords: A
     >>> call("f", 3, defaults={"stride": 1}, stride=(2, 2), bias=True)
     'f(3, stride=2, bias=True)'
     """
-    said = [text(compact(value)) for value in positional]
+    written = [code(_compact(value)) for value in positional]
     for key, value in keywords.items():
-        value = compact(value)
+        value = _compact(value)
         if key not in defaults or value != defaults[key]:
-            said.append(f"{key}={text(value)}")
-    return f"{name}({', '.join(said)})"
+            written.append(f"{key}={code(value)}")
+    return f"{name}({', '.join(written)})"
 
 
-def compact(value: Any) -> Any:
+def defaults(signature: Signature) -> dict[str, Any]:
+    """What a signature's arguments are where they are left out."""
+    return {p.name: p.default for p in signature.parameters.values()}
+
+
+def _compact(value: Any) -> Any:
     """One value for all axes where they agree: ``(3, 3)`` is ``3``."""
     if isinstance(value, tuple) and value and len(set(value)) == 1 and isinstance(value[0], int):
         return value[0]
@@ -30,35 +37,52 @@ def compact(value: Any) -> Any:
 
 
 class Name(str):
-    """A word that is code, not a string."""
+    """Text that is code, not a string."""
 
 
-def text(value: Any) -> str:
+def code(value: Any) -> str:
     """A value as code, strings in double quotes."""
     if isinstance(value, str):
         return str(value) if isinstance(value, Name) else f'"{value}"'
     if isinstance(value, tuple | list):
-        inner = ", ".join(text(item) for item in value)
+        inner = ", ".join(code(item) for item in value)
         comma = "," if len(value) == 1 and isinstance(value, tuple) else ""
         return f"[{inner}]" if isinstance(value, list) else f"({inner}{comma})"
     return repr(value)
 
 
-def shape(names: str, sizes: Sequence[int]) -> str:
-    """A kernel's shape with what each axis is.
+def kernel(layer: Layer, axes: str, flipped: bool = False) -> str:
+    """The shape of a layer's kernel, its axes in this order, such as ``I, O // groups, *k``.
 
-    >>> shape("O, I, *k", (33, 16, 3, 3))
-    '(33, 16, 3, 3) as (O, I, *k)'
+    ``k`` stands for the spatial axes, which may also go by the letters of the layer's layout.
     """
-    return f"{text(tuple(sizes))} as ({names})"
+    c_in, c_out, groups = layer.call.in_channels, layer.call.out_channels, layer.groups
+    size = layer.each("kernel")
+    sizes = {
+        "I": (c_in,),
+        "O": (c_out,),
+        "I // groups": (c_in // groups,),
+        "O // groups": (c_out // groups,),
+        "*k": size,
+        **{letter: (k,) for letter, k in zip(layer.call.layout.spatial, size, strict=True)},
+    }
+    shape = tuple(n for axis in axes.split(", ") for n in sizes[axis])
+    return f"{shape} as ({axes})" + ", flipped" * flipped
 
 
-def signature(words: str, **defaults: Any) -> Signature:
-    """A signature: ``words`` without defaults, then those with."""
+def signature(parameters: str) -> Signature:
+    """A signature from its text.
+
+    >>> signature("filters, strides=1")
+    <Signature (filters, strides=1)>
+    """
+    lambda_: Any = ast.parse(f"lambda {parameters}: 0", mode="eval").body
+    names, values = lambda_.args.args, list(map(ast.literal_eval, lambda_.args.defaults))
+    values = [Parameter.empty] * (len(names) - len(values)) + values
     kind = Parameter.POSITIONAL_OR_KEYWORD
-    required = [Parameter(name, kind) for name in words.split()]
-    optional = [Parameter(name, kind, default=value) for name, value in defaults.items()]
-    return Signature([*required, *optional])
+    return Signature(
+        [Parameter(a.arg, kind, default=v) for a, v in zip(names, values, strict=True)]
+    )
 
 
 def parse(source: str, known: Mapping[str, Signature]) -> tuple[str, dict[str, Any]]:

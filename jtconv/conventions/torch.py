@@ -1,113 +1,143 @@
-"""torch's words: ``torch.nn.ConvTranspose2d`` and its kin."""
+"""torch: ``torch.nn.ConvTranspose2d`` and its kin.
+
+``padding`` p and ``output_padding`` a crop p in front and p - a behind; a convolution has p zeros
+on both sides.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from jtconv.conventions import text
-from jtconv.conventions.layer import Layer, LayerSpec, LayerText
-from jtconv.problem import arguments, padding
+from jtconv.conventions.layer import (
+    EXAMPLE_STRIDE,
+    Inexpressible,
+    Layer,
+    LayerSpec,
+    LayerText,
+    PaddingRow,
+    PerAxis,
+)
+from jtconv.problem import arguments
+from jtconv.problem.padding import Crops
 
-_DEFAULTS = {
-    "stride": 1,
-    "padding": 0,
-    "output_padding": 0,
-    "dilation": 1,
-    "groups": 1,
-    "bias": True,
-}
-_TAIL: dict[str, Any] = {"padding_mode": "zeros", "device": None, "dtype": None}
+EXAMPLE = "ConvTranspose2d(16, 33, 3, stride=2)"
 # The two differ in the order of their arguments.
 _TRANSPOSED = text.signature(
-    "in_channels out_channels kernel_size",
-    stride=1,
-    padding=0,
-    output_padding=0,
-    groups=1,
-    bias=True,
-    dilation=1,
-    **_TAIL,
+    "in_channels, out_channels, kernel_size, stride=1, padding=0, output_padding=0, groups=1, "
+    "bias=True, dilation=1, padding_mode='zeros', device=None, dtype=None"
 )
 _PLAIN = text.signature(
-    "in_channels out_channels kernel_size",
-    stride=1,
-    padding=0,
-    dilation=1,
-    groups=1,
-    bias=True,
-    **_TAIL,
+    "in_channels, out_channels, kernel_size, stride=1, padding=0, dilation=1, groups=1, "
+    "bias=True, padding_mode='zeros', device=None, dtype=None"
 )
 SIGNATURES = {f"ConvTranspose{n}d": _TRANSPOSED for n in (1, 2, 3)} | {
     f"Conv{n}d": _PLAIN for n in (1, 2, 3)
 }
 
 
+def crops(
+    rank: int,
+    stride: int | PerAxis = 1,
+    padding: int | PerAxis = 0,
+    output_padding: int | PerAxis = 0,
+    dilation: int | PerAxis = 1,
+) -> tuple[Crops, ...]:
+    """What torch's arguments crop: ``padding`` in front, ``padding - output_padding`` behind.
+
+    >>> crops(2, stride=2, padding=1, output_padding=(0, 1))
+    ((1, 1), (1, 0))
+    """
+    columns = zip(
+        per_axis("stride", stride, rank, 1),
+        per_axis("padding", padding, rank, 0),
+        per_axis("output_padding", output_padding, rank, 0),
+        per_axis("dilation", dilation, rank, 1),
+        strict=True,
+    )
+    pairs: list[Crops] = []
+    for s, p, extra, d in columns:
+        if extra >= max(s, d):
+            raise ValueError(
+                f"output_padding[{len(pairs)}] must be smaller than stride or dilation, that is "
+                f"< {max(s, d)}, got {extra}."
+            )
+        pairs.append((p, p - extra))
+    return tuple(pairs)
+
+
+def per_axis(name: str, value: Any, rank: int, least: int) -> PerAxis:
+    """One int for every axis: torch repeats a tuple of one, too."""
+    items = arguments.sequence(value)
+    value = items[0] if items is not None and len(items) == 1 else value
+    return arguments.per_axis(name, value, rank, least)
+
+
+def from_crops(
+    crops: Sequence[Crops], kernel: PerAxis, stride: PerAxis, dilation: PerAxis
+) -> dict[str, PerAxis]:
+    """The ``padding`` and ``output_padding`` that make these crops.
+
+    >>> from_crops([(1, 0)], (3,), (2,), (1,))
+    {'padding': (1,), 'output_padding': (1,)}
+    """
+    for axis, ((lo, hi), s, d) in enumerate(zip(crops, stride, dilation, strict=True)):
+        if lo < 0 or not 0 <= lo - hi < max(s, d):
+            raise Inexpressible(
+                "torch crops (p, p - output_padding) with p >= 0 and output_padding < max(stride, "
+                f"dilation); axis {axis} crops ({lo}, {hi})"
+            )
+    padding, extra = zip(*((lo, lo - hi) for lo, hi in crops), strict=True)
+    return {"padding": padding, "output_padding": extra}
+
+
+def from_zeros(zeros: Sequence[Crops]) -> dict[str, PerAxis]:
+    """The ``padding`` that puts these zeros around the input of a convolution."""
+    for axis, (lo, hi) in enumerate(zeros):
+        if lo != hi or lo < 0:
+            raise Inexpressible(f"torch pads both ends alike; axis {axis} has ({lo}, {hi})")
+    return {"padding": tuple(lo for lo, _ in zeros)}
+
+
 def to_text(layer: Layer) -> LayerText:
     """The module, or that padding has to be done apart."""
     if layer.rank > 3:
         return LayerText("torch", None, why_not="torch's layers have 1 to 3 spatial axes")
-    pairs = [
-        padding.to_torch(a.crops, a.stride, a.dilation if layer.transposed else 1)
-        for a in layer.axes
-    ]
-    kernel = _kernel(layer)
-    if None not in pairs:
-        before, after = zip(*(pair for pair in pairs if pair), strict=True)
-        return LayerText("torch", _module(layer, before, after), kernel)
-    zeros = (0,) * layer.rank
-    return LayerText("torch", _padded(layer, _module(layer, zeros, zeros)), kernel, _why_not(layer))
+    axes = "I, O // groups, *k" if layer.transposed else "O, I // groups, *k"
+    kernel = text.kernel(layer, axes, flipped=layer.flip)
+    try:
+        padding = from_crops(*layer.columns) if layer.transposed else from_zeros(layer.crops)
+    except Inexpressible as why_not:
+        return LayerText("torch", _padded_apart(layer), kernel, str(why_not))
+    return LayerText("torch", _module(layer, **padding), kernel)
 
 
-def _module(layer: Layer, before: tuple[int, ...], after: tuple[int, ...]) -> str:
-    only = {"output_padding": after} if layer.transposed else {}
+def _module(layer: Layer, **padding: PerAxis) -> str:
     return text.call(
         f"torch.nn.Conv{'Transpose' if layer.transposed else ''}{layer.rank}d",
         layer.call.in_channels,
         layer.call.out_channels,
         layer.each("kernel"),
-        defaults=_DEFAULTS,
+        defaults=text.defaults(_TRANSPOSED),
         stride=layer.each("stride"),
-        padding=before,
-        **only,
+        **padding,
         dilation=layer.each("dilation"),
         groups=layer.groups,
         bias=layer.bias,
     )
 
 
-def _padded(layer: Layer, module: str) -> str | None:
-    """The layer without padding, between zeros put on or cut off by ``F.pad``."""
+def _padded_apart(layer: Layer) -> str | None:
+    """The layer without padding, between zeros added or cells cropped by ``F.pad``."""
     sign = -1 if layer.transposed else 1
     pads = tuple(sign * cells for pair in reversed(layer.crops) for cells in pair)
     if layer.transposed and layer.bias and max(pads) > 0:
-        return None  # the bias would be missing from the cells put on
+        return None  # the bias would be missing from the added cells
     if layer.transposed:
-        return f"torch.nn.functional.pad({module}(x), {text.text(pads)})"
-    return f"{module}(torch.nn.functional.pad(x, {text.text(pads)}))"
-
-
-def _why_not(layer: Layer) -> str:
-    where = next(
-        n
-        for n, a in enumerate(layer.axes)
-        if not padding.to_torch(a.crops, a.stride, a.dilation if layer.transposed else 1)
-    )
-    lo, hi = layer.crops[where]
-    if layer.transposed:
-        return (
-            f"torch crops (p, p - output_padding) with p >= 0 and output_padding < max(stride, "
-            f"dilation); axis {where} crops ({lo}, {hi})"
-        )
-    return f"torch pads both ends alike; axis {where} has ({lo}, {hi})"
-
-
-def _kernel(layer: Layer) -> str:
-    call, turned = layer.call, ", turned round" if layer.flip else ""
-    if layer.transposed:
-        sizes = call.in_channels, call.out_channels // layer.groups
-        return text.shape("I, O // groups, *k", (*sizes, *layer.each("kernel"))) + turned
-    sizes = call.out_channels, call.in_channels // layer.groups
-    return text.shape("O, I // groups, *k", (*sizes, *layer.each("kernel"))) + turned
+        return f"torch.nn.functional.pad({_module(layer)}(x), {text.code(pads)})"
+    return f"{_module(layer)}(torch.nn.functional.pad(x, {text.code(pads)}))"
 
 
 def from_text(source: str) -> LayerSpec:
@@ -130,7 +160,7 @@ def from_text(source: str) -> LayerSpec:
 
 
 def _padding(name: str, given: dict[str, Any], transposed: bool) -> Any:
-    """Numbers; a plain convolution may say "same" as well, whose odd zero torch puts behind."""
+    """Numbers; a convolution may also have "same", whose odd zero torch puts behind."""
     if not isinstance(given["padding"], str):
         return given["padding"]
     if transposed or given["padding"] not in ("same", "valid"):
@@ -139,3 +169,11 @@ def _padding(name: str, given: dict[str, Any], transposed: bool) -> Any:
     if given["padding"] == "same" and max(strides) > 1:
         raise ValueError(f"{name}: padding='same' needs stride 1 in torch.")
     return given["padding"]
+
+
+PADDING = (
+    PaddingRow(
+        "torch", "numbers", "p", "p - a",
+        partial(crops, 1, EXAMPLE_STRIDE), {"padding": 1, "output_padding": 1},
+    ),
+)  # fmt: skip

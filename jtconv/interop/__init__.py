@@ -1,7 +1,8 @@
-"""Other frameworks' words and weights, one room each; none imports its framework unasked.
+"""Functions, layers and weights of other frameworks, one module each; none imports its framework.
 
-Most rooms have ``crops``, what their framework's numbers crop from the full output; that
-framework's own function on JAX arrays; and ``to_nnx`` and ``from_nnx`` for its layers.
+Not until a layer of that framework is called for. Most have ``crops``, what the framework's
+arguments crop from the full output; its own function on JAX arrays; and ``to_nnx`` and
+``from_nnx`` for its layers.
 """
 
 from jtconv.interop import equinox, flax, haiku, keras, lax, onnx, torch

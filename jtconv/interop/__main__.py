@@ -1,4 +1,4 @@
-"""``python -m jtconv.interop``: what the words of every framework crop."""
+"""``python -m jtconv.interop``: what the padding of every framework crops."""
 
 from jtconv.interop import migration
 

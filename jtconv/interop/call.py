@@ -1,4 +1,4 @@
-"""From a framework's arguments to one call of ours, with errors in that framework's words."""
+"""From a framework's arguments to one call of ours, with errors that name those arguments."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import jax
 from jtconv import api
 from jtconv.problem import arguments, dtypes
 from jtconv.problem.padding import Crops
-
-PerAxis = tuple[int, ...]
 
 
 class Names(NamedTuple):
@@ -34,11 +32,6 @@ class Arrays(NamedTuple):
     def rank(self) -> int:
         """Spatial axes."""
         return self.w.ndim - 2
-
-    @property
-    def kernel(self) -> PerAxis:
-        """The kernel's spatial sizes where these come last, as in torch and ONNX."""
-        return self.w.shape[2:]
 
 
 def arrays(
@@ -74,7 +67,7 @@ def transposed(
     crops: tuple[Crops, ...],
     **rest: Any,
 ) -> jax.Array:
-    """The transposed convolution of arrays that lie as ``specs``, dimension numbers, say.
+    """The transposed convolution of arrays laid out as the dimension numbers ``specs``.
 
     The kernel's channels are C_in and C_out // groups, in either order, and the result has the
     dtype of the operands unless told otherwise, as in every framework here.

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jtconv.interop import layer as hub
-from jtconv.interop.framework import is_one_of, load
-from jtconv.interop.layer import Layer
-from jtconv.interop.parameters import expect, on_jax, turned
+from jtconv.conventions.equinox import crops
+from jtconv.interop import numpy_layer
+from jtconv.interop.numpy_layer import NumpyLayer, adjoint_flipped, expect, is_one_of, load, on_jax
 from jtconv.nnx import ConvTranspose
-from jtconv.problem import arguments
-from jtconv.problem import padding as conventions
 from jtconv.problem.padding import Crops
 
 if TYPE_CHECKING:
     import equinox
 
-PerAxis = int | Sequence[int]
+__all__ = ["crops", "from_nnx", "to_nnx"]
 
 
 def to_nnx(module: equinox.nn.ConvTranspose) -> ConvTranspose:
@@ -43,9 +39,9 @@ def to_nnx(module: equinox.nn.ConvTranspose) -> ConvTranspose:
         expect("bias", bias, (module.out_channels, *(1,) * rank))
         bias = np.asarray(bias).reshape(-1)
     padding, output_padding = _padding(module)
-    return hub.to_nnx(
-        Layer(
-            turned(weight.transpose(*range(2, rank + 2), 1, 0), module.groups),
+    return numpy_layer.to_nnx(
+        NumpyLayer(
+            adjoint_flipped(weight.transpose(*range(2, rank + 2), 1, 0), module.groups),
             bias,
             tuple(module.stride),
             tuple(module.dilation),
@@ -65,12 +61,13 @@ def from_nnx(layer: ConvTranspose) -> equinox.nn.ConvTranspose:
     """
     import jax
 
-    equinox, known = load("equinox"), hub.from_nnx(layer)
+    equinox, known = load("equinox"), numpy_layer.from_nnx(layer)
     circular = known.padding == "CIRCULAR"
     padding: Any = known.padding
     if circular:
         padding = "SAME_LOWER" if known.transpose_kernel else "SAME"
-    elif padding != "SAME":  # a SAME_LOWER of ours adds in front where strides outrun the kernel
+    elif padding != "SAME" or any(known.output_padding):
+        # Not by the name SAME_LOWER: ours adds in front where strides outrun the kernel.
         padding = known.crops
     module = equinox.nn.ConvTranspose(
         known.rank,
@@ -86,49 +83,13 @@ def from_nnx(layer: ConvTranspose) -> equinox.nn.ConvTranspose:
         "CIRCULAR" if circular else "ZEROS",
         key=jax.random.key(0),
     )
-    kernel = turned(known.masked, known.groups)
+    kernel = adjoint_flipped(known.masked, known.groups)
     weight = on_jax("kernel", kernel.transpose(-1, -2, *range(known.rank)))
     module = equinox.tree_at(lambda m: m.weight, module, weight)
     if known.bias is None:
         return module
     bias = on_jax("bias", known.bias.reshape(-1, *(1,) * known.rank))
     return equinox.tree_at(lambda m: m.bias, module, bias)
-
-
-def crops(
-    kernel_size: Sequence[int],
-    stride: PerAxis = 1,
-    padding: str | PerAxis | Sequence[Crops] = 0,
-    output_padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-) -> tuple[Crops, ...]:
-    """What Equinox's arguments crop from the full output.
-
-    Numbers are crops and "VALID" crops nothing; "SAME" and "SAME_LOWER" make ``n * stride`` cells
-    less ``output_padding``, which lengthens the output otherwise.
-
-    >>> crops((3,), 2, "SAME"), crops((3,), 2, "SAME", 1), crops((3,), 2, 1, 1)
-    (((0, 1),), ((1, 1),), ((1, 0),))
-    """
-    rank = len(kernel_size)
-    strides = arguments.per_axis("stride", stride, rank, least=1)
-    extra = arguments.per_axis("output_padding", output_padding, rank, least=0)
-    dilations = arguments.per_axis("dilation", dilation, rank, least=1)
-    if not isinstance(padding, str):
-        pairs: Any = conventions.parse(padding, rank)
-        return tuple((lo, hi - more) for (lo, hi), more in zip(pairs, extra, strict=True))
-    name = arguments.choice("padding", padding, ("SAME", "SAME_LOWER", "VALID"), any_case=True)
-    spans = conventions.spans(kernel_size, dilations)
-    columns = zip(spans, strides, extra, strict=True)
-    return tuple(_named(name, *column) for column in columns)
-
-
-def _named(name: str, span: int, stride: int, extra: int) -> Crops:
-    if name == "VALID":
-        return 0, -extra
-    cut = span - stride + extra
-    lo = (max(cut, 0) + (name == "SAME_LOWER")) // 2
-    return lo, cut - lo
 
 
 def _padding(module: Any) -> tuple[str | tuple[Crops, ...], tuple[int, ...]]:
@@ -139,6 +100,6 @@ def _padding(module: Any) -> tuple[str | tuple[Crops, ...], tuple[int, ...]]:
     if module.padding == "SAME" and not any(module.output_padding):
         return "SAME", zeros
     if isinstance(module.padding, str):
-        words = (module.kernel_size, module.stride, module.padding, module.output_padding)
-        return crops(*words, module.dilation), zeros
+        numbers = module.stride, module.padding, module.output_padding, module.dilation
+        return crops(module.kernel_size, *numbers), zeros
     return tuple((lo, hi) for lo, hi in module.padding), tuple(module.output_padding)

@@ -6,7 +6,7 @@ These make new layers. To compute a whole model of Flax's layers by ours, in pla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -16,14 +16,12 @@ from flax.core import meta
 
 import jtconv.linen
 import jtconv.nnx
-from jtconv import layers
-from jtconv.interop import layer as hub
-from jtconv.interop.parameters import expect, held, on_jax
-from jtconv.problem import padding
-from jtconv.problem.padding import Crops, to_lax
+from jtconv.conventions import flax, lax
+from jtconv.interop import numpy_layer
+from jtconv.interop.numpy_layer import crops_of_unknown_name, expect, held, on_jax
 
 # Arguments that all these layers have, and those that only ours have.
-_WORDS = (
+_SHARED = (
     "strides",
     "padding",
     "kernel_dilation",
@@ -47,7 +45,7 @@ def to_nnx(
         params: of a Linen layer: ``{"kernel": ..., "bias": ...}``.
 
     Raises:
-        ValueError: for a parameter that is missing, or whose shape is not what the layer says.
+        ValueError: for a parameter that is missing, or whose shape is not what the layer implies.
 
     >>> import numpy as np
     >>> from flax import linen
@@ -59,14 +57,14 @@ def to_nnx(
     if isinstance(layer, nnx.ConvTranspose):
         if params is not None:
             raise TypeError("params must be None beside an nnx layer, which holds its own.")
-        return _nnx(jtconv.nnx.ConvTranspose, layer, _params(layer), _words(layer))
+        return _nnx(jtconv.nnx.ConvTranspose, layer, _params(layer), _arguments(layer))
     if not isinstance(layer, linen.ConvTranspose):
         raise TypeError(
             f"layer must be a ConvTranspose of flax.nnx or flax.linen, got {type(layer).__name__}."
         )
     if params is None:
         raise TypeError("params must be given beside a Linen layer, which holds none itself.")
-    return _nnx(jtconv.nnx.ConvTranspose, layer, meta.unbox(params), _words(layer))
+    return _nnx(jtconv.nnx.ConvTranspose, layer, meta.unbox(params), _arguments(layer))
 
 
 def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
@@ -77,41 +75,36 @@ def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
     Raises:
         ValueError: for groups and a fourth axis, which Flax has not.
     """
-    known = hub.from_nnx(layer)
+    known = numpy_layer.from_nnx(layer)
     if known.rank > 3:
         raise ValueError(f"layer has {known.rank} spatial axes, Flax's have 1 to 3.")
     if known.groups > 1:
         raise ValueError(f"layer has feature_group_count={known.groups}, Flax has no groups: 1.")
-    words = {name: value for name, value in _words(layer).items() if name not in _OURS}
-    if known.padding in layers.FLAX_NAMES and not any(known.output_padding):
-        words["padding"] = known.padding
+    given = {name: value for name, value in _arguments(layer).items() if name not in _OURS}
+    if known.padding in flax.NAMES and not any(known.output_padding):
+        given["padding"] = known.padding
     elif isinstance(known.padding, str) or any(known.output_padding):
-        words["padding"] = _numbers(known.crops, known.spans)
-    return _nnx(nnx.ConvTranspose, layer, _params(layer), words)
+        given["padding"] = lax.pads(known.crops, known.size, known.dilation)
+    return _nnx(nnx.ConvTranspose, layer, _params(layer), given)
 
 
 def to_linen(layer: nnx.ConvTranspose) -> tuple[jtconv.linen.ConvTranspose, dict[str, Any]]:
     """A layer of nnx as ours of Linen, and its variables: ``module.apply(variables, x)``."""
-    hub.from_nnx(layer)  # checked
-    words = {**_words(layer), "mask": layer.mask}
-    module = jtconv.linen.ConvTranspose(layer.out_features, tuple(layer.kernel_size), **words)
+    numpy_layer.from_nnx(layer)  # checked
+    given = {**_arguments(layer), "mask": layer.mask}
+    module = jtconv.linen.ConvTranspose(layer.out_features, tuple(layer.kernel_size), **given)
     return module, {"params": _params(layer)}
 
 
-def _words(layer: Any) -> dict[str, Any]:
+def _arguments(layer: Any) -> dict[str, Any]:
     """The arguments that a layer was made with and that other APIs share."""
-    words = {name: getattr(layer, name) for name in (*_WORDS, *_OURS) if hasattr(layer, name)}
-    crops = hub.odd_name(layer)
+    given = {name: getattr(layer, name) for name in (*_SHARED, *_OURS) if hasattr(layer, name)}
+    crops = crops_of_unknown_name(layer)
     if crops is not None:
-        size = layers.sizes(layer.kernel_size)
-        dilation = layers.per_axis("kernel_dilation", layer.kernel_dilation, len(size))
-        words["padding"] = _numbers(crops, padding.spans(size, dilation))
-    return words
-
-
-def _numbers(crops: Iterable[Crops], spans: Iterable[int]) -> tuple[Crops, ...]:
-    """Crops as Flax's cells around the dilated input."""
-    return tuple(to_lax(pair, span) for pair, span in zip(crops, spans, strict=True))
+        size = flax.sizes(layer.kernel_size)
+        dilation = flax.per_axis("kernel_dilation", layer.kernel_dilation, len(size))
+        given["padding"] = lax.pads(crops, size, dilation)
+    return given
 
 
 def _params(layer: nnx.ConvTranspose) -> dict[str, jax.Array]:
@@ -119,13 +112,13 @@ def _params(layer: nnx.ConvTranspose) -> dict[str, jax.Array]:
     return {name: value[...] for name, value in params.items() if value is not None}
 
 
-def _nnx(kind: Any, layer: Any, params: Mapping[str, Any], words: dict[str, Any]) -> Any:
+def _nnx(kind: Any, layer: Any, params: Mapping[str, Any], given: dict[str, Any]) -> Any:
     """A layer of this kind with these parameters, checked."""
     kernel = on_jax("kernel", np.asarray(held(params, "kernel")))
     bias = on_jax("bias", np.asarray(held(params, "bias"))) if layer.use_bias else None
     features = layer.features if isinstance(layer, linen.ConvTranspose) else layer.out_features
-    groups = words.get("feature_group_count", 1)
-    size = layers.sizes(layer.kernel_size)
+    groups = given.get("feature_group_count", 1)
+    size = flax.sizes(layer.kernel_size)
     if kernel.ndim != len(size) + 2:
         ends = f"{features}, C_in" if layer.transpose_kernel else f"C_in, {features}"
         raise ValueError(
@@ -133,7 +126,7 @@ def _nnx(kind: Any, layer: Any, params: Mapping[str, Any], words: dict[str, Any]
         )
     channels = kernel.shape[-1] if layer.transpose_kernel else kernel.shape[-2] * groups
     shape = (layer.kernel_size, channels, features, groups, layer.transpose_kernel)
-    expect("kernel", kernel, layers.kernel_shape(*shape))
+    expect("kernel", kernel, flax.kernel_shape(*shape))
     if bias is not None:
         expect("bias", bias, (features,))
     return kind(
@@ -144,5 +137,5 @@ def _nnx(kind: Any, layer: Any, params: Mapping[str, Any], words: dict[str, Any]
         kernel_init=lambda *_: kernel,
         bias_init=lambda *_: bias,
         rngs=nnx.Rngs(0),
-        **words,
+        **given,
     )

@@ -9,14 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from jtconv.interop import lax
-from jtconv.interop import layer as hub
-from jtconv.interop.layer import Layer
-from jtconv.interop.parameters import expect, flipped, held, on_jax
+from jtconv.conventions import lax
+from jtconv.conventions.haiku import crops
+from jtconv.interop import numpy_layer
+from jtconv.interop.numpy_layer import NumpyLayer, expect, flipped, held, on_jax
 from jtconv.nnx import ConvTranspose
 from jtconv.problem import arguments
-from jtconv.problem.padding import Crops, to_lax
 
+__all__ = ["crops", "from_nnx", "to_nnx"]
 PerAxis = int | Sequence[int]
 
 
@@ -44,11 +44,11 @@ def to_nnx(
 
     Raises:
         ValueError, TypeError: for a wrong argument, and for a parameter that is missing or whose
-            shape is not what the rest says.
+            shape is not what the rest implies.
 
     >>> import numpy as np
-    >>> words = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 4, "stride": 2}
-    >>> up = to_nnx({"w": np.ones((4, 2, 3), np.float32), "b": np.ones(2, np.float32)}, **words)
+    >>> keywords = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 4, "stride": 2}
+    >>> up = to_nnx({"w": np.ones((4, 2, 3), np.float32), "b": np.ones(2, np.float32)}, **keywords)
     >>> up(np.ones((1, 5, 3), np.float32)).shape
     (1, 10, 2)
     """
@@ -69,8 +69,8 @@ def to_nnx(
     named = isinstance(padding, str) and padding in ("SAME", "VALID")
     if not named or output_shape is not None:
         cut = crops(size, strides, padding, output_shape)
-    return hub.to_nnx(
-        Layer(
+    return numpy_layer.to_nnx(
+        NumpyLayer(
             flipped(kernel),
             bias,
             strides,
@@ -90,7 +90,7 @@ def from_nnx(layer: ConvTranspose) -> tuple[dict[str, jax.Array], dict[str, Any]
     Raises:
         ValueError: for groups and dilation, which Haiku has not.
     """
-    known = hub.from_nnx(layer)
+    known = numpy_layer.from_nnx(layer)
     if known.groups > 1 or set(known.dilation) != {1}:
         raise ValueError(
             f"layer has feature_group_count={known.groups} and "
@@ -99,13 +99,13 @@ def from_nnx(layer: ConvTranspose) -> tuple[dict[str, jax.Array], dict[str, Any]
     params = {"w": on_jax("kernel", flipped(known.kernel))}
     if known.bias is not None:
         params["b"] = on_jax("bias", known.bias)
-    pads = tuple(to_lax(pair, span) for pair, span in zip(known.crops, known.size, strict=True))
+    named = known.padding in ("SAME", "VALID") and not any(known.output_padding)
     keywords = {
         "num_spatial_dims": known.rank,
         "output_channels": known.out_channels,
         "kernel_shape": known.size,
         "stride": known.stride,
-        "padding": known.padding if known.padding in ("SAME", "VALID") else pads,
+        "padding": known.padding if named else lax.pads(known.crops, known.size, known.dilation),
         "with_bias": known.bias is not None,
         "mask": None if known.mask is None else flipped(known.mask),
     }
@@ -114,45 +114,11 @@ def from_nnx(layer: ConvTranspose) -> tuple[dict[str, jax.Array], dict[str, Any]
 
 def _channels_first(data_format: Any) -> bool:
     """Where Haiku has the channels: it knows two names, and letters such as NHWC and BTHWD."""
-    said = str(data_format)
-    if re.fullmatch("channels_last|N[^C]*C|(BT|TB)[^D]*D", said):
+    if re.fullmatch("channels_last|N[^C]*C|(BT|TB)[^D]*D", str(data_format)):
         return False
-    if re.fullmatch("channels_first|NC[^C]*", said):
+    if re.fullmatch("channels_first|NC[^C]*", str(data_format)):
         return True
     raise ValueError(
         "data_format must be 'channels_last', 'channels_first' or letters such as 'NHWC', 'NCHW' "
         f"and 'BTHWD', got {data_format!r}."
     )
-
-
-def crops(
-    kernel_shape: Sequence[int],
-    stride: PerAxis = 1,
-    padding: str | Sequence[tuple[int, int]] = "SAME",
-    output_shape: PerAxis | None = None,
-) -> tuple[Crops, ...]:
-    """What Haiku's arguments crop from the full output.
-
-    As ``jax.lax`` has it, numbers being cells around the dilated input; with ``output_shape``,
-    which only one size of input can make, "SAME" crops half of the surplus on each side, an odd
-    cell behind, and "VALID" all of it behind.
-
-    >>> crops((4,), 2), crops((4,), 2, output_shape=7), crops((4,), 2, [(2, 2)])
-    (((1, 1),), ((1, 2),), ((1, 1),))
-    """
-    rank = len(kernel_shape)
-    strides = arguments.per_axis("stride", stride, rank, least=1)
-    if output_shape is None:
-        return lax.crops(kernel_shape, strides, padding)
-    name = arguments.choice("padding", padding, ("SAME", "VALID"))
-    sizes = arguments.per_axis("output_shape", output_shape, rank, least=1)
-    columns = zip(kernel_shape, strides, sizes, strict=True)
-    return tuple(_sized(name, *column) for column in columns)
-
-
-def _sized(name: str, kernel: int, stride: int, size: int) -> Crops:
-    """Crops to this size from the one input that Haiku takes for it."""
-    inputs = -(-size // stride) if name == "SAME" else (size - kernel) // stride + 1
-    surplus = (inputs - 1) * stride + kernel - size
-    lo = max(surplus, 0) // 2 if name == "SAME" else 0
-    return lo, surplus - lo

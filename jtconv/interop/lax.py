@@ -8,14 +8,12 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike, DTypeLike
 
+from jtconv.conventions.lax import Padding, crops
 from jtconv.interop import call
-from jtconv.interop.call import PerAxis
-from jtconv.problem import arguments, layout
-from jtconv.problem import padding as conventions
-from jtconv.problem.padding import Crops
+from jtconv.problem import layout
 
+__all__ = ["conv_transpose", "crops"]
 _NAMES = call.Names("lhs", "rhs")
-Padding = str | Sequence[tuple[int, int]]
 
 
 def conv_transpose(
@@ -34,9 +32,9 @@ def conv_transpose(
 
     Args:
         lhs: ``(batch, *spatial, C_in)``, or as ``dimension_numbers`` says.
-        rhs: kernel, ``(*kernel, C_in, C_out)``; it is turned round unless ``transpose_kernel``,
+        rhs: kernel, ``(*kernel, C_in, C_out)``; it is flipped unless ``transpose_kernel``,
             which has it ``(*kernel, C_out, C_in)``.
-        strides: cells between stamps, one int per axis.
+        strides: distance between the outputs of neighbouring input cells, one int per axis.
         padding: "SAME", "VALID", or a ``(low, high)`` pair per axis: cells put around the
             dilated input, or, with ``use_consistent_padding``, cropped from the full output.
             Any other name lax takes for that of a plain convolution of the dilated input,
@@ -58,10 +56,10 @@ def conv_transpose(
     ((1, 18, 2), (1, 12, 2))
     """
     given = call.arrays(_NAMES, lhs, rhs, unbatched=False)
-    lay = layout.parse(dimension_numbers, given.x.ndim, given.w.ndim)
-    *kernel, _, _ = lay.canonical_shape(given.w.shape, operand=1)
+    parsed = layout.parse(dimension_numbers, given.x.ndim, given.w.ndim)
+    *kernel, _, _ = parsed.canonical_shape(given.w.shape, operand=1)
     dilation = 1 if rhs_dilation is None else rhs_dilation
-    x, w, y = lay.specs
+    x, w, y = parsed.specs
     return call.transposed(
         given,
         (x, w.translate(str.maketrans("IO", "OI")) if transpose_kernel else w, y),
@@ -73,56 +71,3 @@ def conv_transpose(
         precision=precision,
         preferred_element_type=preferred_element_type or given.x.dtype,
     )
-
-
-def crops(
-    kernel_size: Sequence[int],
-    strides: Sequence[int],
-    padding: Padding,
-    rhs_dilation: int | Sequence[int] = 1,
-    use_consistent_padding: bool = False,
-) -> tuple[Crops, ...]:
-    """What lax's arguments crop from the full output.
-
-    "SAME" and "VALID" as :func:`jtconv.conv_transpose` has them; a number ``a`` crops
-    ``D - 1 - a``, where ``D = dilation * (kernel - 1) + 1``, or ``a`` if padding is consistent.
-
-    >>> crops((4,), (2,), [(0, 0)]), crops((4,), (2,), "VALID")
-    (((3, 3),), ((0, 0),))
-    """
-    rank = len(kernel_size)
-    stride = arguments.per_axis("strides", strides, rank, least=1)
-    dilation = arguments.per_axis("rhs_dilation", rhs_dilation, rank, least=1)
-    spans = conventions.spans(kernel_size, dilation)
-    if isinstance(padding, str):
-        return _named(padding, spans, stride, use_consistent_padding)
-    pairs = _pairs(padding, rank)
-    if use_consistent_padding:
-        return pairs
-    return tuple(conventions.from_lax(pair, span) for pair, span in zip(pairs, spans, strict=True))
-
-
-def _named(name: str, spans: PerAxis, stride: PerAxis, consistent: bool) -> tuple[Crops, ...]:
-    """A name's crops; lax takes those it does not know for names of the plain convolution."""
-    columns = list(zip(spans, stride, strict=True))
-    if name in ("SAME", "VALID"):
-        return tuple(conventions.from_name(name, *column) for column in columns)
-    plain = name.upper()
-    if consistent or plain not in ("SAME", "SAME_LOWER", "VALID") or set(stride) != {1}:
-        raise ValueError(
-            f"padding must be 'SAME', 'VALID' or a (low, high) pair per axis in jax.lax, got "
-            f"{name!r}; jtconv.conv_transpose knows more names, in any letter case."
-        )
-    pads = [conventions.of_convolution(plain, 1, span, 1) for span in spans]
-    return tuple(conventions.from_lax(pair, span) for pair, span in zip(pads, spans, strict=True))
-
-
-def _pairs(padding: Any, rank: int) -> tuple[Crops, ...]:
-    items = arguments.sequence(padding)
-    if items is None or len(items) != rank or not all(map(arguments.sequence, items)):
-        raise ValueError(
-            f"padding must be 'SAME', 'VALID' or one (low, high) pair per spatial axis, {rank} in "
-            f"all, got {padding!r}."
-        )
-    pairs = (arguments.per_axis(f"padding[{axis}]", item, 2) for axis, item in enumerate(items))
-    return tuple((low, high) for low, high in pairs)

@@ -1,4 +1,4 @@
-"""What to compare a transposed convolution with: enlarge and convolve, convolve and shuffle."""
+"""Other layers for upsampling: resize then convolve, and sub-pixel convolution."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jtconv import layers, upsampling
+from jtconv import upsampling
 from jtconv.api import PerAxis
+from jtconv.conventions import flax
 
 
 class ResizeConv(nnx.Conv):
-    """Enlarge, then convolve: called and made as :class:`ConvTranspose` is, and as large.
+    """Resize, then convolve: called and made as :class:`ConvTranspose` is, and as large.
 
     Every output cell is reached by every tap, so nothing draws a checkerboard; it costs
     ``prod(strides)`` times the multiply-adds. Odena, Dumoulin and Olah, "Deconvolution and
@@ -43,22 +44,22 @@ class ResizeConv(nnx.Conv):
         **conv: Any,
     ):
         super().__init__(in_features, out_features, kernel_size, **conv)
-        self.factor = layers.per_axis("strides", strides, len(self.kernel_size))
+        self.factor = flax.per_axis("strides", strides, len(self.kernel_size))
         self.interpolation = interpolation
 
     def __call__(self, inputs: jax.Array, *, output_size: PerAxis | None = None) -> jax.Array:
         """``(*batch, *spatial, in_features)`` to ``(*batch, *out, out_features)``.
 
-        ``output_size`` keeps that many cells of the enlarged input, per axis.
+        ``output_size`` keeps that many cells of the resized input, per axis.
         """
-        larger = upsampling.resize(
+        resized = upsampling.resize(
             inputs, self.factor, interpolation=self.interpolation, output_size=output_size
         )
-        return super().__call__(larger)
+        return super().__call__(resized)
 
 
 class SubPixelConv(nnx.Conv):
-    """Convolve, then lay channels out as pixels; made and called as :class:`ConvTranspose` is.
+    """Convolve, then depth to space; made and called as :class:`ConvTranspose` is.
 
     ``kernel_init=jtconv.initializers.icnr(strides)`` makes it start without a checkerboard. Shi
     et al., "Real-time single image and video super-resolution using an efficient sub-pixel
@@ -85,7 +86,7 @@ class SubPixelConv(nnx.Conv):
         strides: PerAxis | None = None,
         **conv: Any,
     ):
-        factor = layers.per_axis("strides", strides, len(layers.sizes(kernel_size)))
+        factor = flax.per_axis("strides", strides, len(flax.sizes(kernel_size)))
         super().__init__(in_features, out_features * math.prod(factor), kernel_size, **conv)
         self.factor = factor
 
@@ -94,5 +95,5 @@ class SubPixelConv(nnx.Conv):
 
         ``output_size`` keeps that many cells of the result, per axis.
         """
-        wide = super().__call__(inputs)
-        return upsampling.pixel_shuffle(wide, self.factor, output_size=output_size)
+        channels = super().__call__(inputs)
+        return upsampling.pixel_shuffle(channels, self.factor, output_size=output_size)

@@ -1,1 +1,1 @@
-"""Other frameworks' words and weights, against the frameworks themselves."""
+"""Other frameworks' functions, layers and weights, against the frameworks themselves."""

@@ -1,4 +1,4 @@
-"""What the tests of other frameworks' words stand on."""
+"""What the tests of other frameworks share."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 @pytest.fixture
 def in_numpy(monkeypatch):
-    """Crops and layouts are asked about, hundreds of times: let NumPy do the sums."""
+    """Crops and layouts are under test, hundreds of times: let NumPy do the sums."""
     monkeypatch.setattr(api, "conv_transpose", law.conv_transpose)

@@ -1,4 +1,4 @@
-"""jtconv.conv_transpose in NumPy, for sweeps: they ask about words, and XLA compiles for long."""
+"""jtconv.conv_transpose in NumPy, for sweeps over arguments: XLA would compile for long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def conv_transpose(
     x: Any, w: Any, bias: Any = None, *, flip_kernel: bool = False, method: Any = None,
     precision: Any = None, preferred_element_type: Any = None, **keywords: Any,
 ) -> np.ndarray:  # fmt: skip
-    """Stamps of one tap at a time, thrown on the full output, which is then cropped."""
+    """One tap at a time, added to the full output, which is then cropped."""
     x, w = np.asarray(x), np.asarray(w)
     call = Call.parse("conv_transpose", x.shape, w.shape, **keywords)
     (x_spec, w_spec, y_spec), batched = call.layout.specs, call.layout.batched
@@ -29,7 +29,7 @@ def conv_transpose(
         w = np.concatenate(np.split(w, groups, axis=-2), axis=-1)
     full = np.zeros((x.shape[0], *call.geometry.full, call.out_channels), x.dtype)
     for t in itertools.product(*map(range, call.geometry.kernel)):
-        cells = [_landing(axis, tap) for axis, tap in zip(call.geometry, t, strict=True)]
+        cells = [_outputs(axis, tap) for axis, tap in zip(call.geometry, t, strict=True)]
         parts = zip(np.split(x, groups, -1), np.split(w[t], groups, -1), strict=True)
         full[(slice(None), *cells)] += np.concatenate([part @ tap for part, tap in parts], -1)
     y = _cropped(full, call.geometry.crops)
@@ -38,8 +38,8 @@ def conv_transpose(
     return y if batched else y.squeeze(y_spec.index("N"))
 
 
-def _landing(axis: Axis, tap: int) -> slice:
-    """Where every input's stamp has this tap, on the full output."""
+def _outputs(axis: Axis, tap: int) -> slice:
+    """Where the products with this tap are added, on the full output."""
     first = axis.dilation * tap
     return slice(first, first + axis.stride * (axis.x_size - 1) + 1, axis.stride)
 

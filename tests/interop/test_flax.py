@@ -11,8 +11,8 @@ import pytest
 from flax import linen, nnx
 
 import jtconv
-from jtconv import layers
-from jtconv.interop import flax as words
+from jtconv.conventions import flax
+from jtconv.interop import flax as interop
 from tests.compare import assert_close
 from tests.interop.compiled import compiled, parameters
 
@@ -37,7 +37,7 @@ def assert_same_parameters(got, want) -> None:
 
 def by_linen(layer, rng, channels: int):
     """Variables for a layer."""
-    shape = layers.kernel_shape(
+    shape = flax.kernel_shape(
         layer.kernel_size, channels, layer.features, 1, layer.transpose_kernel
     )
     shapes = {"kernel": shape, **({"bias": (layer.features,)} if layer.use_bias else {})}
@@ -50,10 +50,10 @@ def by_linen(layer, rng, channels: int):
 def test_nnx_there_and_back(name, rng):
     theirs = nnx.ConvTranspose(3, 2, (4, 3), (2, 3), **ARGUMENTS[name], **parameters(rng))
     x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
-    ours = words.to_nnx(theirs)
+    ours = interop.to_nnx(theirs)
     assert type(ours) is jtconv.nnx.ConvTranspose
     assert_close(ours(x), compiled(theirs, x), slack=2)
-    back = words.from_nnx(ours)
+    back = interop.from_nnx(ours)
     assert type(back) is nnx.ConvTranspose
     assert_same_parameters(back, theirs)
     assert back.padding == theirs.padding
@@ -66,15 +66,15 @@ def test_linen_there_and_back(name, rng):
     x = rng.normal(size=(2, 5, 4, 3)).astype("float32")
     variables = by_linen(theirs, rng, channels=3)
     want = compiled(theirs.apply, variables, x)
-    ours = words.to_nnx(theirs, variables["params"])
+    ours = interop.to_nnx(theirs, variables["params"])
     assert_close(ours(x), want, slack=2)
-    module, again = words.to_linen(ours)
+    module, again = interop.to_linen(ours)
     assert type(module) is jtconv.linen.ConvTranspose
     jax.tree.map(np.testing.assert_array_equal, again, variables)
     assert_close(module.apply(again, x), want, slack=2)
 
 
-def test_every_word_is_kept(rng):
+def test_every_argument_is_kept(rng):
     given = {
         "strides": (2,), "padding": "VALID", "kernel_dilation": (2,), "use_bias": False,
         "dtype": jnp.bfloat16, "param_dtype": jnp.float32, "precision": "highest",
@@ -82,8 +82,8 @@ def test_every_word_is_kept(rng):
         "feature_group_count": 2, "output_padding": 1, "method": "gemm",
     }  # fmt: skip
     layer = jtconv.nnx.ConvTranspose(4, 2, (3,), **given, **parameters(rng))
-    module, variables = words.to_linen(layer)
-    for again in (words.to_nnx(layer), module, words.to_nnx(module, variables["params"])):
+    module, variables = interop.to_linen(layer)
+    for again in (interop.to_nnx(layer), module, interop.to_nnx(module, variables["params"])):
         assert {name: getattr(again, name) for name in given} == given
 
 
@@ -93,10 +93,10 @@ def test_names_that_flax_hands_to_a_plain_convolution(padding, rng):
     """As lax does with a name it does not know, where it knows what to do at all: at stride 1."""
     theirs = nnx.ConvTranspose(3, 2, (4,), padding=padding, **parameters(rng))
     x = rng.normal(size=(2, 5, 3)).astype("float32")
-    assert_close(words.to_nnx(theirs)(x), compiled(theirs, x))
+    assert_close(interop.to_nnx(theirs)(x), compiled(theirs, x))
     theirs.strides = (2,)
     with pytest.raises(ValueError, match=f"padding must be 'SAME', 'VALID' .* got '{padding}'"):
-        words.to_nnx(theirs)
+        interop.to_nnx(theirs)
 
 
 @pytest.mark.usefixtures("in_numpy")
@@ -107,15 +107,15 @@ def test_names_that_flax_hands_to_a_plain_convolution(padding, rng):
 def test_what_flax_has_no_name_for_goes_as_numbers(arguments, rng):
     ours = jtconv.nnx.ConvTranspose(3, 2, (3, 5), (2, 3), **arguments, **parameters(rng))
     x = rng.normal(size=(1, 4, 3, 3)).astype("float32")
-    assert_close(compiled(words.from_nnx(ours), x), np.asarray(ours(x)))
+    assert_close(compiled(interop.from_nnx(ours), x), np.asarray(ours(x)))
 
 
 @pytest.mark.usefixtures("in_numpy")
 def test_what_flax_has_not(rng):
     layer = jtconv.nnx.ConvTranspose(2, 2, (3,), feature_group_count=2, **parameters(rng))
     with pytest.raises(ValueError, match="feature_group_count=2, Flax has no groups"):
-        words.from_nnx(layer)
-    module, variables = words.to_linen(layer)
+        interop.from_nnx(layer)
+    module, variables = interop.to_linen(layer)
     assert module.feature_group_count == 2
     x = rng.normal(size=(1, 4, 2))
     assert_close(module.apply(variables, x), layer(x))
@@ -124,24 +124,24 @@ def test_what_flax_has_not(rng):
 def test_a_mismatch_says_which_parameter(rng):
     layer = linen.ConvTranspose(2, (3,))
     with pytest.raises(ValueError, match=r"kernel must have shape \(3, 4, 2\), got \(3, 4, 5\)"):
-        words.to_nnx(layer, {"kernel": jnp.ones((3, 4, 5)), "bias": jnp.ones(2)})
+        interop.to_nnx(layer, {"kernel": jnp.ones((3, 4, 5)), "bias": jnp.ones(2)})
     with pytest.raises(ValueError, match=r"bias must have shape \(2,\), got \(5,\)"):
-        words.to_nnx(layer, {"kernel": jnp.ones((3, 4, 2)), "bias": jnp.ones(5)})
+        interop.to_nnx(layer, {"kernel": jnp.ones((3, 4, 2)), "bias": jnp.ones(5)})
     with pytest.raises(ValueError, match="params has no 'bias'"):
-        words.to_nnx(layer, {"kernel": jnp.ones((3, 4, 2))})
+        interop.to_nnx(layer, {"kernel": jnp.ones((3, 4, 2))})
     with pytest.raises(TypeError, match="params must be given"):
-        words.to_nnx(layer)
+        interop.to_nnx(layer)
     with pytest.raises(TypeError, match=r"ConvTranspose of flax\.nnx or flax\.linen, got Conv"):
-        words.to_nnx(linen.Conv(2, (3,)))
+        interop.to_nnx(linen.Conv(2, (3,)))
     with pytest.raises(ValueError, match="params has no 'kernel', but 'params': pass"):
-        words.to_nnx(layer, {"params": {"kernel": jnp.ones((3, 4, 2))}})
+        interop.to_nnx(layer, {"params": {"kernel": jnp.ones((3, 4, 2))}})
     with pytest.raises(ValueError, match=r"kernel must have shape \(3, C_in, 2\), got \(3,\)"):
-        words.to_nnx(layer, {"kernel": jnp.ones(3), "bias": jnp.ones(2)})
+        interop.to_nnx(layer, {"kernel": jnp.ones(3), "bias": jnp.ones(2)})
     held = nnx.ConvTranspose(4, 2, (3,), **parameters(rng))
     with pytest.raises(TypeError, match="params must be None beside an nnx layer"):
-        words.to_nnx(held, {"kernel": jnp.ones((3, 4, 2)), "bias": jnp.ones(2)})
+        interop.to_nnx(held, {"kernel": jnp.ones((3, 4, 2)), "bias": jnp.ones(2)})
     with pytest.raises(TypeError, match=r"layer must be a jtconv\.nnx\.ConvTranspose.* got Conv"):
-        words.to_linen(linen.Conv(2, (3,)))
+        interop.to_linen(linen.Conv(2, (3,)))
 
 
 def test_partitioned_parameters(rng):
@@ -151,17 +151,17 @@ def test_partitioned_parameters(rng):
     variables = jax.eval_shape(layer.init, jax.random.key(0), jnp.ones((1, 4, 3)))
     draw = parameters(rng)["kernel_init"]
     variables = jax.tree.map(lambda like: draw(None, like.shape, like.dtype), variables)
-    kernel = words.to_nnx(layer, variables["params"]).kernel[...]
+    kernel = interop.to_nnx(layer, variables["params"]).kernel[...]
     np.testing.assert_array_equal(kernel, variables["params"]["kernel"].value)
 
 
 def test_doubles_are_not_rounded_in_silence():
     params = {"kernel": np.ones((3, 4, 2)), "bias": np.ones(2)}
     with jax.enable_x64(False), pytest.raises(TypeError, match="kernel is float64, which JAX"):
-        words.to_nnx(linen.ConvTranspose(2, (3,)), params)
+        interop.to_nnx(linen.ConvTranspose(2, (3,)), params)
 
 
 def test_four_axes_are_more_than_flax_has(rng):
     layer = jtconv.nnx.ConvTranspose(2, 2, (1,) * 4, **parameters(rng))
     with pytest.raises(ValueError, match="4 spatial axes, Flax's have 1 to 3"):
-        words.from_nnx(layer)
+        interop.from_nnx(layer)

@@ -1,4 +1,4 @@
-"""What all rooms of interop share: frameworks stay asleep, and the table of words is true."""
+"""What all frameworks share: none is imported before it is needed, and the table is true."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import jtconv
+from jtconv.conventions.layer import EXAMPLE_INPUT, EXAMPLE_KERNEL, EXAMPLE_STRIDE
 from jtconv.interop import equinox, keras, migration, onnx, torch
 from tests.interop.compiled import parameters
 
@@ -17,34 +18,34 @@ README = Path(__file__).parents[2] / "README.md"
 FRAMEWORKS = ("torch", "keras", "onnx", "haiku", "equinox", "tensorflow")
 
 
-def test_no_framework_is_imported_unasked():
+def test_no_framework_is_imported_before_it_is_needed():
     code = f"import sys, jtconv.interop; print([n for n in {FRAMEWORKS} if n in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("room", [torch, keras, onnx, equinox], ids=lambda room: room.__name__)
-def test_a_missing_framework_says_what_to_install(room, monkeypatch, rng):
-    name = room.__name__.split(".")[-1]
+@pytest.mark.parametrize("framework", [torch, keras, onnx, equinox], ids=lambda f: f.__name__)
+def test_a_missing_framework_says_what_to_install(framework, monkeypatch, rng):
+    name = framework.__name__.split(".")[-1]
     monkeypatch.setitem(sys.modules, name, None)
     layer = jtconv.nnx.ConvTranspose(2, 2, 3, **parameters(rng))
     with pytest.raises(ImportError, match=f"this needs {name}: python -m pip install {name}"):
-        room.from_nnx(layer)
+        framework.from_nnx(layer)
 
 
-@pytest.mark.parametrize("row", migration.ROWS, ids=lambda row: f"{row.framework}-{row.words}")
+@pytest.mark.parametrize("row", migration.ROWS, ids=lambda row: f"{row.framework}-{row.padding}")
 def test_formulas_of_the_table_make_its_numbers(row):
-    words = {
+    numbers = {
         name: value[0] if isinstance(value, list) else value for name, value in row.example.items()
     }
-    a = words.get("output_padding", 0)
-    full = (migration.INPUT - 1) * migration.STRIDE + migration.KERNEL
-    out = words.get("output_shape", 0)
-    low, high = words["padding"] if isinstance(words.get("padding"), tuple) else (1, 1)
+    a = numbers.get("output_padding", 0)
+    full = (EXAMPLE_INPUT - 1) * EXAMPLE_STRIDE + EXAMPLE_KERNEL
+    out = numbers.get("output_shape", 0)
+    low, high = numbers["padding"] if isinstance(numbers.get("padding"), tuple) else (1, 1)
     begin, end = row.example.get("pads", (0, 0))
     known = {
-        "D": migration.KERNEL, "s": migration.STRIDE, "a": a, "p": words.get("padding"),
-        "T": migration.KERNEL + a - migration.STRIDE, "U": full + a - out, "full": full,
+        "D": EXAMPLE_KERNEL, "s": EXAMPLE_STRIDE, "a": a, "p": numbers.get("padding"),
+        "T": EXAMPLE_KERNEL + a - EXAMPLE_STRIDE, "U": full + a - out, "full": full,
         "out": out, "low": low, "high": high, "begin": begin, "end": end,
         "max": max, "min": min,
     }  # fmt: skip
@@ -54,6 +55,8 @@ def test_formulas_of_the_table_make_its_numbers(row):
 
 
 def test_readme_holds_the_table():
-    found = re.search(r"<!-- words -->\n(.*?)<!-- /words -->", README.read_text("utf-8"), re.DOTALL)
+    found = re.search(
+        r"<!-- padding -->\n(.*?)<!-- /padding -->", README.read_text("utf-8"), re.DOTALL
+    )
     assert found, "README.md has lost its markers"
     assert found[1] == migration.table(), "python -m jtconv.interop prints the table of now"

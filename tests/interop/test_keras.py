@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import jtconv
-from jtconv.interop import keras as words
-from jtconv.interop.keras.layers import ACTIVATIONS
+from jtconv.interop import keras as interop
+from jtconv.interop.keras import ACTIVATIONS
 from tests.compare import assert_close
 from tests.interop.chance import Call, Chance, table
 from tests.interop.compiled import compiled, parameters
@@ -50,9 +50,9 @@ def test_sweep(call: Call, rng):
         want = None
     if want is None or want.size == 0:
         with pytest.raises(ValueError, match="padding leaves no output"):
-            words.conv_transpose(x, w, **call.keywords)
+            interop.conv_transpose(x, w, **call.keywords)
     else:
-        assert_close(words.conv_transpose(x, w, **call.keywords), want)
+        assert_close(interop.conv_transpose(x, w, **call.keywords), want)
 
 
 def test_the_data_format_keras_is_set_to(rng):
@@ -61,7 +61,7 @@ def test_the_data_format_keras_is_set_to(rng):
     x, w = rng.normal(size=(1, 2, 7)), rng.normal(size=(3, 4, 2))
     keras.config.set_image_data_format("channels_first")
     try:
-        assert words.conv_transpose(x, w).shape == keras.ops.conv_transpose(x, w).shape
+        assert interop.conv_transpose(x, w).shape == keras.ops.conv_transpose(x, w).shape
     finally:
         keras.config.set_image_data_format("channels_last")
 
@@ -100,40 +100,40 @@ def assert_same_weights(got, want) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_there_and_back(name, rng):
     made = layer_of(name)
-    moved = words.to_nnx(made)
+    moved = interop.to_nnx(made)
     x = rng.normal(size=(2, *range(3, 3 + made.rank), 2)).astype("float32")
     if made.data_format == "channels_first":
         want = np.moveaxis(made(np.moveaxis(x, -1, 1)), 1, -1)
     else:
         want = np.asarray(made(x))
     assert_close(moved(x), want)
-    back = words.from_nnx(moved)
+    back = interop.from_nnx(moved)
     assert_same_weights(back, made)
-    said, meant = back.get_config(), made.get_config()
-    for word in ("filters", "kernel_size", "strides", "dilation_rate", "use_bias", "activation"):
-        assert said[word] == meant[word]
+    mine, theirs = back.get_config(), made.get_config()
+    for name in ("filters", "kernel_size", "strides", "dilation_rate", "use_bias", "activation"):
+        assert mine[name] == theirs[name]
     assert_close(jnp.asarray(back(x)), want)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_dtypes_are_kept(dtype):
     made = layer_of("same", dtype)
-    moved = words.to_nnx(made)
+    moved = interop.to_nnx(made)
     assert moved.kernel[...].dtype == dtype
-    assert_same_weights(words.from_nnx(moved), made)
+    assert_same_weights(interop.from_nnx(moved), made)
 
 
 def test_mixed_precision_there_and_back(rng):
     """Parameters in one dtype, sums in another."""
     made = layer_of("same", "mixed_bfloat16")
-    moved = words.to_nnx(made)
+    moved = interop.to_nnx(made)
     x = rng.normal(size=(1, 4, 2)).astype("float32")
     want = made(x)
     assert moved.kernel[...].dtype == "float32"
     assert want.dtype == "bfloat16"
     assert_close(moved(x), want)
     assert moved(x).dtype == want.dtype
-    back = words.from_nnx(moved)
+    back = interop.from_nnx(moved)
     assert back.dtype_policy.name == "mixed_bfloat16"
     assert_same_weights(back, made)
 
@@ -151,14 +151,14 @@ def test_what_cannot_move_is_named():
     import keras
 
     with pytest.raises(TypeError, match="Conv3DTranspose, got Dense"):
-        words.to_nnx(keras.layers.Dense(3))
+        interop.to_nnx(keras.layers.Dense(3))
     with pytest.raises(ValueError, match="no weights yet"):
-        words.to_nnx(keras.layers.Conv1DTranspose(2, 3))
+        interop.to_nnx(keras.layers.Conv1DTranspose(2, 3))
     for activation, name in (("gelu", "gelu"), (keras.layers.ReLU(), "ReLU")):
         layer = keras.layers.Conv1DTranspose(2, 3, activation=activation)
         layer.build((None, 5, 2))
         with pytest.raises(TypeError, match=f"activation='{name}'; those with a counterpart are"):
-            words.to_nnx(layer)
+            interop.to_nnx(layer)
 
 
 def test_softmax_runs_along_the_last_axis():
@@ -168,7 +168,7 @@ def test_softmax_runs_along_the_last_axis():
     layer = keras.layers.Conv1DTranspose(2, 3, activation="softmax", data_format="channels_first")
     layer.build((None, 2, 5))
     with pytest.raises(TypeError, match="activation='softmax' along a spatial axis"):
-        words.to_nnx(layer)
+        interop.to_nnx(layer)
 
 
 def test_a_class_that_computes_in_a_way_of_its_own():
@@ -181,21 +181,21 @@ def test_a_class_that_computes_in_a_way_of_its_own():
     layer = Twice(2, 3)
     layer.build((None, 5, 2))
     with pytest.raises(TypeError, match="Twice is a Conv1DTranspose with a call of its own"):
-        words.to_nnx(layer)
+        interop.to_nnx(layer)
 
 
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
         ({"feature_group_count": 2}, "feature_group_count=2 and 1 spatial axes: Keras has no"),
-        ({"padding": [(1, 3)]}, r"the crops \(\(2, 0\),\) have no words in Keras"),
+        ({"padding": [(1, 3)]}, r"padding: no padding name of Keras crops \(2, 0\)\. Crop less"),
         ({"param_dtype": "complex64"}, "kernel is complex64, and Keras's layers are real"),
     ],
 )
-def test_what_keras_has_no_words_for(keywords, message, rng):
+def test_what_keras_cannot_express(keywords, message, rng):
     layer = jtconv.nnx.ConvTranspose(2, 2, (4,), (2,), **keywords, **parameters(rng))
     with pytest.raises((TypeError, ValueError), match=message):
-        words.from_nnx(layer)
+        interop.from_nnx(layer)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_what_keras_has_no_words_for(keywords, message, rng):
         ({"kernel": jnp.ones((3, 2, 4))}, "kernel must have the 3 channels of inputs"),
     ],
 )
-def test_errors_in_the_words_of_keras(keywords, message):
+def test_errors_name_the_arguments_of_keras(keywords, message):
     given = {"inputs": jnp.ones((1, 5, 3)), "kernel": jnp.ones((3, 2, 3)), **keywords}
     with pytest.raises((ValueError, TypeError), match=message):
-        words.conv_transpose(**given)
+        interop.conv_transpose(**given)

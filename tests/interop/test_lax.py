@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from jtconv.interop import lax as words
+from jtconv.interop import lax as interop
 from tests.compare import assert_close
 from tests.interop.chance import Call, Chance, rows, table
 from tests.interop.compiled import compiled
@@ -24,17 +24,17 @@ LAYOUTS = {
 def drawn(chance: Chance) -> Call:
     rank, each = chance.axes(), chance.each
     channels, features = chance.randint(1, 3), chance.randint(1, 3)
-    turned = chance.random() < 0.5
+    transposed = chance.random() < 0.5
     pairs = tuple((chance.randint(0, 4), chance.randint(0, 4)) for _ in range(rank))
     keywords = {
         "strides": each(3) if chance.random() < 0.8 else (1,) * rank,
         "padding": chance.choice(("SAME", "VALID", pairs, pairs, "same", "SAME_LOWER", "valid")),
         "rhs_dilation": chance.choice((None, each(3))),
         "dimension_numbers": chance.choice(LAYOUTS[rank]),
-        "transpose_kernel": turned,
+        "transpose_kernel": transposed,
         "use_consistent_padding": chance.random() < 0.4,
     }
-    kernel = (features, channels) if turned else (channels, features)
+    kernel = (features, channels) if transposed else (channels, features)
     return Call((2, *each(), channels), (*each(), *kernel), keywords)
 
 
@@ -50,7 +50,7 @@ def laid(call: Call, rng) -> tuple[Any, Any]:
 
 
 def test_the_signature_is_that_of_the_installed_jax():
-    ours = inspect.signature(words.conv_transpose).parameters.values()
+    ours = inspect.signature(interop.conv_transpose).parameters.values()
     theirs = inspect.signature(lax.conv_transpose).parameters.values()
     assert [(p.name, p.kind, p.default) for p in ours] == [
         (p.name, p.kind, p.default) for p in theirs
@@ -68,16 +68,16 @@ def test_sweep(call: Call, rng):
         want = None
     if want is None or want.size == 0:
         with pytest.raises(ValueError, match="padding"):
-            words.conv_transpose(x, w, **call.keywords)
+            interop.conv_transpose(x, w, **call.keywords)
     else:
-        assert_close(words.conv_transpose(x, w, **call.keywords), want)
+        assert_close(interop.conv_transpose(x, w, **call.keywords), want)
 
 
-def test_the_sweep_meets_every_word():
+def test_the_sweep_has_every_argument():
     """And it is not errors alone that it compares."""
-    met = [param.values[0].keywords for param in rows(drawn, 25, "few")]
-    for name in met[0]:
-        assert len({str(keywords[name]) for keywords in met}) > 1, name
+    found = [param.values[0].keywords for param in rows(drawn, 25, "few")]
+    for name in found[0]:
+        assert len({str(keywords[name]) for keywords in found}) > 1, name
 
 
 def test_numbered_dimension_numbers(rng):
@@ -85,7 +85,7 @@ def test_numbered_dimension_numbers(rng):
     numbers = lax.conv_dimension_numbers(x.shape, (4, 3, 2), ("NCH", "HIO", "NCH"))
     rest: dict[str, Any] = {"dimension_numbers": numbers, "transpose_kernel": False}
     want = lax.conv_transpose(x, w, (2,), "SAME", **rest)
-    assert_close(words.conv_transpose(x, w, (2,), "SAME", **rest), want)
+    assert_close(interop.conv_transpose(x, w, (2,), "SAME", **rest), want)
 
 
 @pytest.mark.parametrize("preferred", [None, "float32"])
@@ -93,7 +93,7 @@ def test_result_dtypes(preferred, rng):
     x = jnp.asarray(rng.normal(size=(1, 4, 2)), "bfloat16")
     w = jnp.asarray(rng.normal(size=(3, 2, 2)), "bfloat16")
     want = lax.conv_transpose(x, w, (2,), "SAME", preferred_element_type=preferred)
-    got = words.conv_transpose(x, w, (2,), "SAME", preferred_element_type=preferred)
+    got = interop.conv_transpose(x, w, (2,), "SAME", preferred_element_type=preferred)
     assert got.dtype == want.dtype
     assert_close(got, want, slack=2)
 
@@ -101,7 +101,7 @@ def test_result_dtypes(preferred, rng):
 def test_small_integers_wrap_as_in_lax(rng):
     x, w = rng.integers(-99, 99, (1, 4, 2), "int8"), rng.integers(-99, 99, (3, 2, 2), "int8")
     want = lax.conv_transpose(x, w, (2,), "SAME")
-    got = words.conv_transpose(x, w, (2,), "SAME")
+    got = interop.conv_transpose(x, w, (2,), "SAME")
     assert got.dtype == want.dtype == "int8"
     assert_close(got, want)
 
@@ -125,7 +125,7 @@ def test_small_integers_wrap_as_in_lax(rng):
         ),
     ],
 )
-def test_errors_in_the_words_of_lax(keywords, message):
+def test_errors_name_the_arguments_of_lax(keywords, message):
     given = {
         "lhs": jnp.ones((1, 5, 3)),
         "rhs": jnp.ones((3, 3, 2)),
@@ -133,4 +133,4 @@ def test_errors_in_the_words_of_lax(keywords, message):
         "padding": "SAME",
     }
     with pytest.raises((ValueError, TypeError), match=message):
-        words.conv_transpose(**{**given, **keywords})
+        interop.conv_transpose(**{**given, **keywords})

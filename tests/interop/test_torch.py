@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 import jtconv
-from jtconv.interop import torch as words
+from jtconv.interop import torch as interop
 from tests.compare import assert_close
 from tests.interop.compiled import compiled, moved, parameters
 from tests.peers import Problem, problems
@@ -24,7 +24,7 @@ COUNTS = {"few": {1: 6, 2: 6, 3: 3}, "many": {1: 100, 2: 100, 3: 50}}
 
 
 def by_us(rank: int):
-    return getattr(words, f"conv_transpose{rank}d")
+    return getattr(interop, f"conv_transpose{rank}d")
 
 
 def by_torch(rank: int):
@@ -35,7 +35,7 @@ def by_torch(rank: int):
 
 def as_jax(tensor):
     """A tensor as an array, bfloat16 too."""
-    return jnp.asarray(words.tensors.numpy_of(tensor))
+    return jnp.asarray(interop.tensors.numpy_of(tensor))
 
 
 def assert_same(got, want, slack=1.0) -> None:
@@ -102,7 +102,7 @@ def test_a_tuple_of_one_is_for_every_axis(rng):
         "output_padding": (2,),
         "dilation": (2,),
     }
-    assert_same(words.conv_transpose2d(as_jax(x), as_jax(w), **rest), by_torch(2)(x, w, **rest))
+    assert_same(interop.conv_transpose2d(as_jax(x), as_jax(w), **rest), by_torch(2)(x, w, **rest))
 
 
 WRONG: dict[str, tuple[tuple, dict[str, Any], str]] = {
@@ -125,7 +125,7 @@ WRONG: dict[str, tuple[tuple, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_torch_refuses_we_refuse_in_its_words(case):
+def test_what_torch_refuses_we_refuse(case):
     import torch
 
     shapes, keywords, message = WRONG[case]
@@ -143,7 +143,7 @@ def test_dtypes_must_agree():
     with pytest.raises(RuntimeError):
         torch.nn.functional.conv_transpose1d(torch.ones(1, 2, 3), torch.ones(2, 3, 3).double())
     with pytest.raises(TypeError, match=r"weight must have the dtype of input.*input\.astype"):
-        words.conv_transpose1d(jnp.ones((1, 2, 3), "float32"), jnp.ones((2, 3, 3), "float64"))
+        interop.conv_transpose1d(jnp.ones((1, 2, 3), "float32"), jnp.ones((2, 3, 3), "float64"))
 
 
 MODULES: dict[str, tuple[tuple, dict[str, Any]]] = {
@@ -183,10 +183,10 @@ def test_a_module_there_and_back(name):
     module = module_of(name)
     (rank, channels, *_), _ = MODULES[name]
     x = torch.randn(2, channels, *range(3, 3 + rank), dtype=torch.float64)
-    layer = words.to_nnx(module)
+    layer = interop.to_nnx(module)
     assert isinstance(layer, jtconv.nnx.ConvTranspose)
     assert_close(moved(layer, as_jax(x)), module(x).detach().numpy())
-    back = words.from_nnx(layer)
+    back = interop.from_nnx(layer)
     assert_same_parameters(back, module)
     assert repr(back) == repr(module)
 
@@ -195,24 +195,26 @@ def test_a_module_there_and_back(name):
 @pytest.mark.parametrize("name", ["gan", "grouped"])
 def test_dtypes_are_kept(name, dtype):
     module = module_of(name, dtype)
-    layer = words.to_nnx(module)
+    layer = interop.to_nnx(module)
     assert layer.kernel[...].dtype == dtype
-    assert_same_parameters(words.from_nnx(layer), module)
+    assert_same_parameters(interop.from_nnx(layer), module)
 
 
 @pytest.mark.usefixtures("in_numpy")
 def test_a_layer_of_ours_there_and_back(rng):
-    """Without transpose_kernel, and with a name for its padding that torch can say in numbers."""
+    """Without transpose_kernel, and with a name for its padding that torch has in numbers."""
     layer = jtconv.nnx.ConvTranspose(
         4, 6, (4, 2), (2, 1), padding="SAME", feature_group_count=2, **parameters(rng),
     )  # fmt: skip
     x = rng.normal(size=(2, 3, 5, 4)).astype("float32")
     layer.padding = [(1, 1), (0, 0)]  # torch cannot crop more behind
-    again = words.to_nnx(words.from_nnx(layer))
+    again = interop.to_nnx(interop.from_nnx(layer))
     assert_close(again(x), layer(x))
     layer.padding = "SAME"
-    with pytest.raises(ValueError, match=r"the crops \(0, 1\) of spatial axis 1 have no words"):
-        words.from_nnx(layer)
+    with pytest.raises(
+        ValueError, match=r"padding: torch crops \(p, .*; axis 1 crops \(0, 1\)\. Crop"
+    ):
+        interop.from_nnx(layer)
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
@@ -224,15 +226,15 @@ def test_norms(norm, where, training):
     """The weight that a norm makes, without making the norm move on."""
     import torch
 
-    room = torch.nn.utils if where == "utils" else torch.nn.utils.parametrizations
-    module = getattr(room, norm)(module_of("grouped"))
+    home = torch.nn.utils if where == "utils" else torch.nn.utils.parametrizations
+    module = getattr(home, norm)(module_of("grouped"))
     if norm == "weight_norm":
         scale = dict(module.named_parameters())
         key = "weight_g" if where == "utils" else "parametrizations.weight.original0"
         scale[key].data *= 3.5  # stale copies of the weight do not know
     module.train(training)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    layer = words.to_nnx(module)
+    layer = interop.to_nnx(module)
     assert all(torch.equal(before[name], t) for name, t in module.state_dict().items())
     x = torch.randn(2, 4, 3, 4, dtype=torch.float64)
     assert_close(moved(layer, as_jax(x)), module.eval()(x).detach().numpy())
@@ -254,7 +256,7 @@ def test_stale_copies_do_not_count(by, parameter):
         weight_norm(module, parameter, dim=None)
     made_of = "orig" if by == "pruning" else "g"
     dict(module.named_parameters())[f"{parameter}_{made_of}"].data *= 3.5
-    layer = words.to_nnx(module)
+    layer = interop.to_nnx(module)
     x = torch.randn(2, 4, 3, 4, dtype=torch.float64)
     assert_close(moved(layer, as_jax(x)), module(x).detach().numpy())
 
@@ -266,7 +268,7 @@ def test_a_conjugated_weight():
     module = torch.nn.ConvTranspose1d(2, 3, 2, dtype=torch.complex128)
     module.weight = torch.nn.Parameter(module.weight.detach().conj())
     x = torch.randn(2, 2, 4, dtype=torch.complex128)
-    assert_close(moved(words.to_nnx(module), as_jax(x)), module(x).detach().numpy())
+    assert_close(moved(interop.to_nnx(module), as_jax(x)), module(x).detach().numpy())
 
 
 def test_classes_that_compute_in_a_way_of_their_own():
@@ -285,13 +287,13 @@ def test_classes_that_compute_in_a_way_of_their_own():
         pass
 
     with pytest.raises(TypeError, match="Twice is a ConvTranspose1d with a forward of its own"):
-        words.to_nnx(Twice(2, 2, 3))
+        interop.to_nnx(Twice(2, 2, 3))
     with pytest.raises(TypeError, match="Skip is a Sequential with a forward of its own"):
-        words.to_nnx(Skip(torch.nn.ReLU()))
-    assert words.to_nnx(Named(2, 2, 3)).kernel.shape == (3, 2, 2)
-    remedy = jtconv.nnx.SubPixelConv(2, 2, 3, 2, rngs=nnx.Rngs(0))
+        interop.to_nnx(Skip(torch.nn.ReLU()))
+    assert interop.to_nnx(Named(2, 2, 3)).kernel.shape == (3, 2, 2)
+    upsample = jtconv.nnx.SubPixelConv(2, 2, 3, 2, rngs=nnx.Rngs(0))
     with pytest.raises(TypeError, match="SubPixelConv is a Conv with a __call__ of its own"):
-        words.from_nnx(nnx.Sequential(remedy))
+        interop.from_nnx(nnx.Sequential(upsample))
 
 
 @pytest.mark.parametrize("kind", [nnx.Conv, jtconv.nnx.ConvTranspose])
@@ -299,11 +301,11 @@ def test_masked_weights_go_as_zeros(kind, rng):
     mask = jnp.asarray(rng.integers(0, 2, (3, 2, 2)))
     layer = kind(2, 2, 3, padding=1, mask=mask, **parameters(rng))
     x = rng.normal(size=(1, 2, 5)).astype("float32")
-    assert_close(words.tensors.numpy_of(words.from_nnx(layer)(tensor(x))), moved(layer, x))
+    assert_close(interop.tensors.numpy_of(interop.from_nnx(layer)(tensor(x))), moved(layer, x))
 
 
 def tensor(array):
-    return words.tensors.tensor_of(array)
+    return interop.tensors.tensor_of(array)
 
 
 @pytest.mark.parametrize(
@@ -311,8 +313,11 @@ def tensor(array):
     [
         (lambda r: nnx.Conv(2, 2, 3, input_dilation=2, rngs=r), "input_dilation.* torch has none"),
         (lambda r: nnx.Conv(2, 2, (1,) * 4, rngs=r), "4 spatial axes, torch's have 1 to 3"),
-        (lambda r: nnx.Conv(2, 2, 3, padding="CIRCULAR", rngs=r), "'CIRCULAR'.* no words in torch"),
-        (lambda r: nnx.Conv(2, 2, 3, padding=[(1, 2)], rngs=r), "has no words in torch"),
+        (lambda r: nnx.Conv(2, 2, 3, padding="CIRCULAR", rngs=r), "'CIRCULAR'.* is not in torch"),
+        (
+            lambda r: nnx.Conv(2, 2, 3, padding=[(1, 2)], rngs=r),
+            "torch pads both ends alike; axis 0 has",
+        ),
         (lambda r: nnx.BatchNorm(2, axis=1, rngs=r), "axis=1.* torch's is that of the channels"),
         (
             lambda r: nnx.Sequential(nnx.BatchNorm(2, rngs=r), nnx.Linear(2, 2, rngs=r)),
@@ -320,9 +325,9 @@ def tensor(array):
         ),
     ],
 )
-def test_what_torch_has_not_beside(layer, message):
+def test_what_torch_has_not_of_other_layers(layer, message):
     with pytest.raises((TypeError, ValueError), match=message):
-        words.from_nnx(layer(nnx.Rngs(0)))
+        interop.from_nnx(layer(nnx.Rngs(0)))
 
 
 def generator():
@@ -346,9 +351,9 @@ def test_a_sequential_there_and_back():
     x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
     model(x + 1)  # running statistics of its own
     model.eval()
-    ours = words.to_nnx(model)
+    ours = interop.to_nnx(model)
     assert_close(moved(partial(compiled, ours), as_jax(x)), model(x).detach().numpy(), slack=8)
-    back = words.from_nnx(ours).eval()
+    back = interop.from_nnx(ours).eval()
     counted = {k: v for k, v in model.state_dict().items() if "num_batches" not in k}
     for name, tensor in counted.items():
         assert torch.equal(back.state_dict()[name], tensor), name
@@ -361,13 +366,13 @@ def test_an_unsupported_module_is_named():
 
     model = torch.nn.Sequential(torch.nn.ConvTranspose1d(2, 3, 3), torch.nn.PReLU())
     with pytest.raises(TypeError, match=r"PReLU has no counterpart here\. These have: Sequential"):
-        words.to_nnx(model)
+        interop.to_nnx(model)
     with pytest.raises(TypeError, match="has no counterpart in torch"):
-        words.from_nnx(nnx.Sequential(jnp.cos))
+        interop.from_nnx(nnx.Sequential(jnp.cos))
     with pytest.raises(TypeError, match="padding_mode='circular' has no counterpart"):
-        words.to_nnx(torch.nn.Conv1d(2, 2, 3, padding=1, padding_mode="circular"))
+        interop.to_nnx(torch.nn.Conv1d(2, 2, 3, padding=1, padding_mode="circular"))
     with pytest.raises(TypeError, match="BatchNorm without running statistics"):
-        words.to_nnx(torch.nn.BatchNorm1d(2, track_running_stats=False))
+        interop.to_nnx(torch.nn.BatchNorm1d(2, track_running_stats=False))
 
 
 def test_a_mismatch_says_which_parameter():
@@ -376,23 +381,23 @@ def test_a_mismatch_says_which_parameter():
     module = module_of("grouped")
     module.weight = torch.nn.Parameter(module.weight[:, :2].clone())
     with pytest.raises(ValueError, match=r"weight must have shape \(4, 3, 3, 2\), got \(4, 2"):
-        words.to_nnx(module)
+        interop.to_nnx(module)
     module = module_of("grouped")
     module.bias = torch.nn.Parameter(module.bias[:4].clone())
     with pytest.raises(ValueError, match=r"bias must have shape \(6,\), got \(4,\)"):
-        words.to_nnx(module)
+        interop.to_nnx(module)
 
 
-def test_a_mismatch_beside_says_which_parameter():
+def test_a_mismatch_in_other_layers_says_which_parameter():
     import torch
 
     convolution, norm = torch.nn.Conv1d(2, 3, 3), torch.nn.BatchNorm1d(2)
     convolution.weight = torch.nn.Parameter(torch.ones(3, 2, 5))
     with pytest.raises(ValueError, match=r"weight must have shape \(3, 2, 3\), got \(3, 2, 5\)"):
-        words.to_nnx(convolution)
+        interop.to_nnx(convolution)
     norm.bias = torch.nn.Parameter(torch.ones(3))
     with pytest.raises(ValueError, match=r"bias must have shape \(2,\), got \(3,\)"):
-        words.to_nnx(norm)
+        interop.to_nnx(norm)
 
 
 def test_a_lazy_module():
@@ -401,11 +406,11 @@ def test_a_lazy_module():
     module = torch.nn.LazyConvTranspose1d(3, 2)
     for lazy in (module, torch.nn.LazyConv2d(3, 2), torch.nn.LazyBatchNorm1d()):
         with pytest.raises(ValueError, match="no weight yet"):
-            words.to_nnx(lazy)
+            interop.to_nnx(lazy)
     module(torch.ones(1, 4, 5))
-    assert words.to_nnx(module).kernel.shape == (2, 3, 4)
+    assert interop.to_nnx(module).kernel.shape == (2, 3, 4)
 
 
 def test_doubles_are_not_rounded_in_silence():
     with jax.enable_x64(False), pytest.raises(TypeError, match="kernel is float64, which JAX"):
-        words.to_nnx(module_of("gan"))
+        interop.to_nnx(module_of("gan"))

@@ -1,11 +1,7 @@
-"""torch's words: functions on JAX arrays, and modules with their weights, both ways."""
+"""torch's functions on JAX arrays, and its modules with their weights, both ways."""
 
-from jtconv.interop.torch.functional import (
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
-    crops,
-)
+from jtconv.conventions.torch import crops
+from jtconv.interop.torch.functional import conv_transpose1d, conv_transpose2d, conv_transpose3d
 from jtconv.interop.torch.modules import from_nnx, to_nnx
 
 __all__ = [

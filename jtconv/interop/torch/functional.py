@@ -7,10 +7,8 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
+from jtconv.conventions import torch
 from jtconv.interop import call
-from jtconv.problem import arguments
-from jtconv.problem import padding as conventions
-from jtconv.problem.padding import Crops
 
 _NAMES = call.Names("input", "weight")
 PerAxis = int | tuple[int, ...]
@@ -51,8 +49,8 @@ def conv_transpose2d(
         input: ``(N, C_in, H, W)``, or ``(C_in, H, W)`` for one example.
         weight: ``(C_in, C_out // groups, kH, kW)``.
         bias: ``(C_out,)``.
-        stride, dilation: cells between stamps, and between the cells of one; an int or one per
-            axis.
+        stride, dilation: distance between the outputs of neighbouring input cells, and between
+            neighbouring kernel cells; an int or one per axis.
         padding: cells cropped on both sides of the full output, >= 0.
         output_padding: cells added behind, below stride or dilation.
         groups: groups of channels.
@@ -90,44 +88,6 @@ def conv_transpose3d(
     return _transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-def crops(
-    rank: int,
-    stride: PerAxis = 1,
-    padding: PerAxis = 0,
-    output_padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-) -> tuple[Crops, ...]:
-    """What torch's arguments crop: ``padding`` in front, ``padding - output_padding`` behind.
-
-    >>> crops(2, stride=2, padding=1, output_padding=(0, 1))
-    ((1, 1), (1, 0))
-    """
-    columns = zip(
-        _each("stride", stride, rank, 1),
-        _each("padding", padding, rank, 0),
-        _each("output_padding", output_padding, rank, 0),
-        _each("dilation", dilation, rank, 1),
-        strict=True,
-    )
-    return tuple(_pair(axis, *column) for axis, column in enumerate(columns))
-
-
-def _pair(axis: int, stride: int, before: int, extra: int, dilation: int) -> Crops:
-    if extra >= max(stride, dilation):
-        raise ValueError(
-            f"output_padding[{axis}] must be smaller than stride or dilation, that is "
-            f"< {max(stride, dilation)}, got {extra}."
-        )
-    return conventions.from_torch(before, extra)
-
-
-def _each(name: str, value: Any, rank: int, least: int) -> tuple[int, ...]:
-    """One int for every axis: torch repeats a tuple of one, too."""
-    items = arguments.sequence(value)
-    value = items[0] if items is not None and len(items) == 1 else value
-    return arguments.per_axis(name, value, rank, least)
-
-
 def _transposed(
     rank: int,
     input: Any,
@@ -145,7 +105,7 @@ def _transposed(
         given,
         (f"NC{space}", f"IO{space}", f"NC{space}"),
         groups,
-        crops(rank, stride, padding, output_padding, dilation),
-        stride=_each("stride", stride, rank, 1),
-        dilation=_each("dilation", dilation, rank, 1),
+        torch.crops(rank, stride, padding, output_padding, dilation),
+        stride=torch.per_axis("stride", stride, rank, 1),
+        dilation=torch.per_axis("dilation", dilation, rank, 1),
     )

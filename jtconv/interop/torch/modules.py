@@ -1,27 +1,58 @@
-"""torch.nn.ConvTranspose1d, 2d and 3d, and what stands beside them in a Sequential."""
+"""Modules of torch as layers of flax.nnx with the same weights, and back.
+
+Transposed convolutions, and what goes with them in a Sequential: convolutions, batch
+normalizations and activations.
+"""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
-from jtconv.interop import layer as hub
-from jtconv.interop.framework import is_one_of, load
-from jtconv.interop.layer import Layer
-from jtconv.interop.torch import beside
-from jtconv.interop.torch.tensors import fill, parameter
-from jtconv.problem import padding
+from jtconv.conventions import Inexpressible
+from jtconv.conventions import torch as convention
+from jtconv.interop import numpy_layer
+from jtconv.interop.numpy_layer import NumpyLayer, is_one_of, load, on_jax
+from jtconv.interop.torch.tensors import fill, parameter, tensor_of
+from jtconv.layers import masked
+from jtconv.problem import arguments
+from jtconv.problem import padding as ours
 
 if TYPE_CHECKING:
     import torch
+
+# torch's class, the function, and the name of its number where it has one.
+ACTIVATIONS: tuple[tuple[Any, ...], ...] = (
+    ("Identity", jax.nn.identity),
+    ("ReLU", jax.nn.relu),
+    ("ReLU6", jax.nn.relu6),
+    ("Tanh", jnp.tanh),
+    ("Sigmoid", jax.nn.sigmoid),
+    ("SiLU", jax.nn.silu),
+    ("ELU", jax.nn.elu, "alpha"),
+    ("LeakyReLU", jax.nn.leaky_relu, "negative_slope"),
+)
+# Of a batch normalization: Flax's array, the kind of variable it is in, and torch's array.
+BATCH_NORM: tuple[tuple[str, Any, str], ...] = (
+    ("scale", nnx.Param, "weight"),
+    ("bias", nnx.Param, "bias"),
+    ("mean", nnx.BatchStat, "running_mean"),
+    ("var", nnx.BatchStat, "running_var"),
+)
 
 
 def to_nnx(module: torch.nn.Module) -> Any:
     """A torch module as a flax.nnx layer with the same weights, to the bit.
 
     The layer is channels last, as all of Flax: where torch takes ``x``, ``(N, C, *spatial)``,
-    it takes ``jnp.moveaxis(x, 1, -1)`` and gives torch's output moved likewise.
+    it takes ``jnp.moveaxis(x, 1, -1)`` and gives torch's output moved likewise. In training a
+    batch normalization differs a little: torch's running variance is the unbiased one of each
+    batch, Flax's the biased one.
 
     Args:
         module: a ``ConvTranspose1d``, ``2d`` or ``3d``, also pruned, under ``weight_norm`` or
@@ -37,12 +68,24 @@ def to_nnx(module: torch.nn.Module) -> Any:
             ``forward`` of its own.
         ImportError: where torch is not installed.
     """
-    torch = load("torch")
-    if is_one_of(module, (torch.nn.Sequential,), "forward"):
+    nn = load("torch").nn
+    if is_one_of(module, (nn.Sequential,), "forward"):
         return nnx.Sequential(*(to_nnx(child) for child in module))
-    if is_one_of(module, _transposed_classes(torch), "forward"):
-        return hub.to_nnx(_layer(module))
-    return beside.to_nnx(module)
+    if is_one_of(module, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), "forward"):
+        return numpy_layer.to_nnx(_conv_transpose(module))
+    for name, function, *numbers in ACTIVATIONS:
+        if type(module) is getattr(nn, name):
+            keywords = {number: getattr(module, number) for number in numbers}
+            return functools.partial(function, **keywords) if keywords else function
+    if is_one_of(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d), "forward"):
+        return _nnx_conv(module)
+    if is_one_of(module, (nn.SyncBatchNorm, nn.modules.batchnorm._BatchNorm), "forward"):
+        return _nnx_batch_norm(module)
+    raise TypeError(
+        f"module: {type(module).__module__}.{type(module).__name__} has no counterpart here. "
+        f"These have: Sequential, ConvTranspose1d to 3d, Conv1d to 3d, BatchNorm1d to 3d, "
+        f"{', '.join(name for name, *_ in ACTIVATIONS)}."
+    )
 
 
 def from_nnx(layer: Any) -> torch.nn.Module:
@@ -53,19 +96,11 @@ def from_nnx(layer: Any) -> torch.nn.Module:
             what :func:`to_nnx` can give.
 
     Raises:
-        ValueError: for what torch has no words for, such as crops that are longer in front.
+        ValueError: for what torch cannot express, such as crops that are longer behind.
         TypeError: for a layer that has no counterpart, naming it.
         ImportError: where torch is not installed.
     """
-    return _from_nnx(load("torch"), layer, _rank(layer))
-
-
-def _from_nnx(torch: Any, layer: Any, rank: int) -> Any:
-    if is_one_of(layer, (nnx.Sequential,)):
-        return torch.nn.Sequential(*(_from_nnx(torch, child, rank) for child in layer.layers))
-    if isinstance(layer, nnx.ConvTranspose):
-        return _module(torch, hub.from_nnx(layer))
-    return beside.from_nnx(layer, rank)
+    return _from_nnx(load("torch").nn, layer, _rank(layer))
 
 
 def _rank(model: Any) -> int:
@@ -75,14 +110,32 @@ def _rank(model: Any) -> int:
     return next((kernel.ndim - 2 for kernel in kernels), 2)
 
 
-def _transposed_classes(torch: Any) -> tuple[Any, ...]:
-    return (torch.nn.ConvTranspose1d, torch.nn.ConvTranspose2d, torch.nn.ConvTranspose3d)
+def _from_nnx(nn: Any, layer: Any, rank: int) -> Any:
+    if is_one_of(layer, (nnx.Sequential,)):
+        return nn.Sequential(*(_from_nnx(nn, child, rank) for child in layer.layers))
+    if isinstance(layer, nnx.ConvTranspose):
+        return _torch_conv_transpose(nn, numpy_layer.from_nnx(layer))
+    bare = layer.func if isinstance(layer, functools.partial) else layer
+    for name, function, *_ in ACTIVATIONS:
+        if bare is function:
+            return getattr(nn, name)(*getattr(layer, "keywords", {}).values())
+    if is_one_of(layer, (nnx.Conv,)):
+        return _torch_conv(nn, layer)
+    if is_one_of(layer, (nnx.BatchNorm,)):
+        return _torch_batch_norm(nn, layer, rank)
+    name = getattr(bare, "__name__", type(bare).__name__)
+    raise TypeError(f"layer: {name} has no counterpart in torch that is known here.")
 
 
-def _layer(module: Any) -> Layer:
+def _check_rank(rank: int) -> None:
+    if rank > 3:
+        raise ValueError(f"layer has {rank} spatial axes, torch's have 1 to 3.")
+
+
+def _conv_transpose(module: Any) -> NumpyLayer:
     narrow = module.out_channels // module.groups
     weight = parameter(module, "weight", (module.in_channels, narrow, *module.kernel_size))
-    return Layer(
+    return NumpyLayer(
         weight.transpose(*range(2, weight.ndim), 1, 0),
         parameter(module, "bias", (module.out_channels,)),
         tuple(module.stride),
@@ -93,32 +146,127 @@ def _layer(module: Any) -> Layer:
     )
 
 
-def _module(torch: Any, layer: Layer) -> Any:
-    if layer.rank > 3:
-        raise ValueError(f"layer has {layer.rank} spatial axes, torch's have 1 to 3.")
-    said = []
-    for axis, (pair, s, d) in enumerate(
-        zip(layer.crops, layer.stride, layer.dilation, strict=True)
-    ):
-        words = padding.to_torch(pair, s, d)
-        if words is None:
-            raise ValueError(
-                f"padding: the crops {pair} of spatial axis {axis} have no words in torch, which "
-                f"crops lo >= 0 cells in front and lo to lo - {max(s, d) - 1} behind. Crop less "
-                "in the layer, and the rest of its output by a slice."
-            )
-        said.append(words)
-    before, after = zip(*said, strict=True)
-    module = getattr(torch.nn, f"ConvTranspose{layer.rank}d")(
+def _torch_conv_transpose(nn: Any, layer: NumpyLayer) -> Any:
+    _check_rank(layer.rank)
+    module = getattr(nn, f"ConvTranspose{layer.rank}d")(
         layer.in_channels,
         layer.out_channels,
         layer.size,
         layer.stride,
-        before,
-        after,
-        layer.groups,
-        layer.bias is not None,
-        layer.dilation,
+        groups=layer.groups,
+        bias=layer.bias is not None,
+        dilation=layer.dilation,
+        **layer.padding_by(convention.from_crops),
     )
     weight = layer.masked.transpose(-1, -2, *range(layer.rank))
     return fill(module, weight=weight, bias=layer.bias)
+
+
+def _nnx_conv(module: Any) -> nnx.Conv:
+    if module.padding_mode != "zeros":
+        raise TypeError(f"module: padding_mode={module.padding_mode!r} has no counterpart here.")
+    narrow = module.in_channels // module.groups
+    weight = parameter(module, "weight", (module.out_channels, narrow, *module.kernel_size))
+    kernel = on_jax("weight", weight.transpose(*range(2, weight.ndim), 1, 0))
+    bias = on_jax("bias", parameter(module, "bias", (module.out_channels,)))
+    pads = module.padding
+    return nnx.Conv(
+        module.in_channels,
+        module.out_channels,
+        module.kernel_size,
+        module.stride,
+        padding=pads.upper() if isinstance(pads, str) else [(pad, pad) for pad in pads],
+        kernel_dilation=module.dilation,
+        feature_group_count=module.groups,
+        use_bias=bias is not None,
+        kernel_init=lambda *_: kernel,
+        bias_init=lambda *_: bias,
+        param_dtype=kernel.dtype,
+        rngs=nnx.Rngs(0),
+    )
+
+
+def _torch_conv(nn: Any, layer: nnx.Conv) -> Any:
+    kernel = np.asarray(masked(layer.kernel[...], layer.mask))
+    rank = kernel.ndim - 2
+    _check_rank(rank)
+    if set(_per_axis(layer.input_dilation, rank)) != {1}:
+        raise ValueError(
+            f"layer has input_dilation={layer.input_dilation}, torch has none, it must be 1: use "
+            "a ConvTranspose."
+        )
+    module = getattr(nn, f"Conv{rank}d")(
+        layer.in_features,
+        layer.out_features,
+        kernel.shape[:rank],
+        _per_axis(layer.strides, rank),
+        _torch_padding(layer.padding, rank),
+        _per_axis(layer.kernel_dilation, rank),
+        layer.feature_group_count,
+        layer.bias is not None,
+    )
+    bias = None if layer.bias is None else np.asarray(layer.bias[...])
+    return fill(module, weight=kernel.transpose(-1, -2, *range(rank)), bias=bias)
+
+
+def _per_axis(value: Any, rank: int) -> tuple[int, ...]:
+    return arguments.per_axis("strides", 1 if value is None else value, rank)
+
+
+def _torch_padding(padding: Any, rank: int) -> Any:
+    if isinstance(padding, str):
+        if padding.upper() in ("SAME", "VALID"):
+            return padding.lower()
+        raise ValueError(
+            f"padding={padding!r} of a convolution is not in torch, which knows the names 'SAME' "
+            "and 'VALID'."
+        )
+    pairs: Any = ours.parse(padding, rank)
+    try:
+        return convention.from_zeros(pairs)["padding"]
+    except Inexpressible as why:
+        raise ValueError(f"padding={padding!r} of a convolution: {why}.") from None
+
+
+def _nnx_batch_norm(module: Any) -> nnx.BatchNorm:
+    """At rest where it is at rest."""
+    if module.running_mean is None or module.momentum is None:
+        raise TypeError(
+            "module: a BatchNorm without running statistics, or with momentum=None, has no "
+            "counterpart here."
+        )
+    norm = nnx.BatchNorm(
+        module.num_features,
+        use_running_average=not module.training,
+        momentum=round(1 - module.momentum, 12),
+        epsilon=module.eps,
+        use_bias=module.affine,
+        use_scale=module.affine,
+        rngs=nnx.Rngs(0),
+    )
+    for name, kind, theirs in BATCH_NORM:
+        array = parameter(module, theirs, (module.num_features,))
+        if array is not None:
+            setattr(norm, name, kind(on_jax(theirs, array)))
+    return norm
+
+
+def _torch_batch_norm(nn: Any, layer: nnx.BatchNorm, rank: int) -> Any:
+    """Among layers of so many spatial axes."""
+    if layer.axis not in (-1, rank + 1):
+        raise ValueError(
+            f"layer has axis={layer.axis} of channels-last arrays, torch's is that of the "
+            "channels: -1."
+        )
+    module = getattr(nn, f"BatchNorm{rank}d")(
+        layer.num_features,
+        layer.epsilon,
+        round(1 - layer.momentum, 12),
+        affine=layer.scale is not None,
+    )
+    for name, kind, theirs in BATCH_NORM:
+        variable = getattr(layer, name)
+        if variable is not None:
+            tensor = tensor_of(np.asarray(variable[...]))
+            setattr(module, theirs, nn.Parameter(tensor) if kind is nnx.Param else tensor)
+    return module.train(not layer.use_running_average)

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from jtconv.interop.parameters import expect
+from jtconv.interop.numpy_layer import expect
 
 
 def parameter(module: Any, name: str, shape: tuple[int, ...]) -> Any:

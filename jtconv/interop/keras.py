@@ -1,23 +1,30 @@
-"""keras.layers.Conv1DTranspose, 2D and 3D with their weights, both ways."""
+"""keras.ops.conv_transpose on JAX arrays, as Keras's JAX backend decides, and Keras's layers.
+
+``keras.layers.Conv1DTranspose``, 2D and 3D move with their weights, both ways.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import ArrayLike
 
-from jtconv.interop import layer as hub
-from jtconv.interop.framework import is_one_of, load
-from jtconv.interop.keras.functional import crops
-from jtconv.interop.layer import Layer
-from jtconv.interop.parameters import expect
-from jtconv.problem.padding import Crops, from_keras
+from jtconv.conventions.keras import crops, from_crops
+from jtconv.interop import call, numpy_layer
+from jtconv.interop.numpy_layer import NumpyLayer, expect, is_one_of, load
+from jtconv.problem import arguments
 
 if TYPE_CHECKING:
     import keras
 
+__all__ = ["conv_transpose", "crops", "from_nnx", "to_nnx"]
+PerAxis = int | Sequence[int]
+_NAMES = call.Names("inputs", "kernel")
 # The activations that Keras and JAX compute alike.
 ACTIVATIONS = {
     "relu": jax.nn.relu,
@@ -30,6 +37,57 @@ ACTIVATIONS = {
     "softplus": jax.nn.softplus,
     "softmax": jax.nn.softmax,
 }
+
+
+def conv_transpose(
+    inputs: ArrayLike,
+    kernel: ArrayLike,
+    strides: PerAxis = 1,
+    padding: str = "valid",
+    output_padding: PerAxis | None = None,
+    data_format: str | None = None,
+    dilation_rate: PerAxis = 1,
+) -> jax.Array:
+    """``keras.ops.conv_transpose``, argument for argument, as Keras's JAX backend decides.
+
+    Args:
+        inputs: ``(batch, *spatial, C_in)``, or ``(batch, C_in, *spatial)``.
+        kernel: ``(*kernel, C_out, C_in)``, not flipped.
+        strides, dilation_rate: an int, or one per axis.
+        padding: "valid" or "same".
+        output_padding: None is not 0: "same" then makes ``n * s`` cells and "valid" at least as
+            many. With a number "same" makes ``(n-1)*s + D%2`` and so many more.
+        data_format: "channels_last" or "channels_first"; if None, what Keras is set to where it
+            is loaded, and else "channels_last".
+
+    Raises:
+        ValueError, TypeError: naming Keras's argument.
+
+    >>> import jax.numpy as jnp
+    >>> x, w = jnp.ones((1, 8, 3)), jnp.ones((3, 2, 3))
+    >>> [conv_transpose(x, w, 2, "same", extra).shape[1] for extra in (None, 0, 1)]
+    [16, 15, 16]
+    """
+    given = call.arrays(_NAMES, inputs, kernel, unbatched=False)
+    rank = given.rank
+    space = "TDHW"[-rank:]
+    x = f"N{space}C" if _data_format(data_format) == "channels_last" else f"NC{space}"
+    return call.transposed(
+        given,
+        (x, f"{space}OI", x),
+        1,
+        crops(given.w.shape[:rank], strides, padding, output_padding, dilation_rate),
+        stride=arguments.per_axis("strides", strides, rank, least=1),
+        dilation=arguments.per_axis("dilation_rate", dilation_rate, rank, least=1),
+    )
+
+
+def _data_format(value: str | None) -> str:
+    keras = sys.modules.get("keras")
+    if value is None and keras is not None:
+        value = keras.config.image_data_format()
+    formats = ("channels_last", "channels_first")
+    return arguments.choice("data_format", formats[0] if value is None else value, formats)
 
 
 def to_nnx(layer: keras.Layer) -> Any:
@@ -63,7 +121,7 @@ def to_nnx(layer: keras.Layer) -> Any:
     if not layer.built:
         raise ValueError("layer has no weights yet: call it, or layer.build(input_shape).")
     activation = _activation(keras, layer)
-    moved = hub.to_nnx(_layer(keras, layer))
+    moved = numpy_layer.to_nnx(_layer(keras, layer))
     if layer.compute_dtype != layer.variable_dtype:  # mixed precision
         moved.dtype = jnp.dtype(layer.compute_dtype)
     return moved if activation is None else nnx.Sequential(moved, activation)
@@ -73,7 +131,7 @@ def from_nnx(layer: Any) -> keras.Layer:
     """One of our layers, alone or in a Sequential with an activation, as Keras's: the way back.
 
     Raises:
-        ValueError: for groups, and for crops that Keras has no words for.
+        ValueError: for groups, and for crops that Keras has no padding for.
         TypeError: for complex numbers, and for an activation that has no counterpart.
         ImportError: where Keras is not installed.
     """
@@ -84,14 +142,17 @@ def from_nnx(layer: Any) -> keras.Layer:
         if function not in names:
             raise TypeError(f"layer: the activation {function!r} has no counterpart in Keras.")
         activation = names[function]
-    known = hub.from_nnx(layer)
-    name, extra = _words(known)
+    known = numpy_layer.from_nnx(layer)
+    if known.groups > 1 or known.rank > 3:
+        raise ValueError(
+            f"layer has feature_group_count={known.groups} and {known.rank} spatial axes: Keras "
+            "has no groups, and 1 to 3 axes."
+        )
     made = getattr(keras.layers, f"Conv{known.rank}DTranspose")(
         known.out_channels,
         known.size,
         strides=known.stride,
-        padding=name,
-        output_padding=extra,
+        **known.padding_by(from_crops, names=("same", "valid")),
         data_format="channels_last",
         dilation_rate=known.dilation,
         activation=activation,
@@ -121,7 +182,7 @@ def _activation(keras: Any, layer: Any) -> Any:
     return ACTIVATIONS[name]
 
 
-def _policy(layer: Any, known: Layer) -> str:
+def _policy(layer: Any, known: NumpyLayer) -> str:
     """Keras's name for the dtypes of the parameters and of the sums."""
     kept = known.kernel.dtype.name
     if known.kernel.dtype.kind == "c":
@@ -131,7 +192,7 @@ def _policy(layer: Any, known: Layer) -> str:
     return f"mixed_{sums}" if kept == "float32" and sums in halves else kept
 
 
-def _layer(keras: Any, layer: Any) -> Layer:
+def _layer(keras: Any, layer: Any) -> NumpyLayer:
     kernel, *rest = (keras.ops.convert_to_numpy(weight.value) for weight in layer.weights)
     expect("kernel", kernel, (*layer.kernel_size, layer.filters, kernel.shape[-1]))
     bias = rest[0] if layer.use_bias else None
@@ -142,30 +203,4 @@ def _layer(keras: Any, layer: Any) -> Layer:
     if extra is not None:
         cut = crops(layer.kernel_size, layer.strides, name, extra, layer.dilation_rate)
     zeros = (0,) * layer.rank
-    return Layer(kernel, bias, tuple(layer.strides), tuple(layer.dilation_rate), cut, zeros)
-
-
-def _words(layer: Layer) -> tuple[str, tuple[int, ...] | None]:
-    """Keras's padding, the same for all axes, and its output_padding."""
-    if layer.groups > 1 or layer.rank > 3:
-        raise ValueError(
-            f"layer has feature_group_count={layer.groups} and {layer.rank} spatial axes: Keras "
-            "has no groups, and 1 to 3 axes."
-        )
-    columns = list(zip(layer.crops, layer.spans, layer.stride, strict=True))
-    for name in ("same", "valid"):
-        if all(from_keras(name, None, *rest) == pair for pair, *rest in columns):
-            return name, None
-        extra = [_extra(name, *column) for column in columns]
-        if None not in extra:
-            return name, tuple(more for more in extra if more is not None)
-    raise ValueError(
-        f"padding: the crops {layer.crops} have no words in Keras, which has 'same' or 'valid' "
-        "for all axes alike, and an output_padding below the stride."
-    )
-
-
-def _extra(name: str, pair: Crops, span: int, stride: int) -> int | None:
-    """The output_padding that makes these crops of one axis."""
-    options = (more for more in range(stride) if from_keras(name, more, span, stride) == pair)
-    return next(options, None)
+    return NumpyLayer(kernel, bias, tuple(layer.strides), tuple(layer.dilation_rate), cut, zeros)

@@ -1,4 +1,4 @@
-"""The words of other frameworks: run there, they compute what ours compute; read, they say it."""
+"""How frameworks write a layer: run there it computes what ours computes, and is read back."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CASES = cases(18, seed=5)
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-def said(case: Case, framework: str) -> conventions.LayerText:
-    return next(s for s in case.plan.conventions if s.framework == framework)
+def text_of(case: Case, framework: str) -> conventions.LayerText:
+    return next(t for t in case.plan.conventions if t.framework == framework)
 
 
 def first(array: np.ndarray) -> np.ndarray:
@@ -29,41 +29,41 @@ def first(array: np.ndarray) -> np.ndarray:
 
 
 def theirs(case: Case, order: str) -> np.ndarray:
-    """Our kernel, turned round where it is to be, as IO*, OI*, *OI or *IO with groups."""
+    """Our kernel, flipped where it is to be, as IO*, OI*, *OI or *IO with groups."""
     w, g, rank = case.numbers()[1], case.keywords["groups"], case.rank
     if case.keywords.get("flip_kernel"):
         w = np.flip(w, tuple(range(rank)))
     if order in ("IO*", "*OI"):  # (C_in, C_out // g): the group index changes sides
-        *kernel, depth, width = w.shape
-        w = w.reshape(*kernel, depth, g, width // g)
-        w = np.moveaxis(w, -2, -3).reshape(*kernel, g * depth, width // g)
+        *kernel, c_in, c_out = w.shape
+        w = w.reshape(*kernel, c_in, g, c_out // g)
+        w = np.moveaxis(w, -2, -3).reshape(*kernel, g * c_in, c_out // g)
     if order in ("*OI", "OI*"):
         w = np.swapaxes(w, -1, -2)
     return np.moveaxis(w, (-2, -1), (0, 1)) if order.endswith("*") else w
 
 
-def test_the_cases_meet_every_answer():
+def test_the_cases_have_every_answer():
     """Every framework both has and lacks some of these layers, but for those that lack none."""
     for framework in ("torch", "keras", "onnx", "flax", "lax"):
-        answers = {bool(said(case, framework).why_not) for case in CASES}
+        answers = {bool(text_of(case, framework).why_not) for case in CASES}
         assert answers == {True, False}, framework
     for op in ("conv", "conv_transpose"):
         for framework in ("torch", "keras", "onnx"):
-            sayings = [said(case, framework) for case in CASES if case.op == op]
-            assert {bool(saying.why_not) for saying in sayings} == {True, False}
+            texts = [text_of(case, framework) for case in CASES if case.op == op]
+            assert {bool(text.why_not) for text in texts} == {True, False}
 
 
 @pytest.mark.peer("torch")
 @each_case
 def test_torch(case):
     torch = pytest.importorskip("torch")
-    saying = said(case, "torch")
-    if saying.call is None:
-        assert saying.why_not
-        pytest.skip("torch has no words for this")
+    text = text_of(case, "torch")
+    if text.call is None:
+        assert text.why_not
+        pytest.skip("torch cannot write this")
     x, _, bias = case.numbers()
     kernel = theirs(case, "IO*" if case.op == "conv_transpose" else "OI*")
-    assert saying.kernel.startswith(str(kernel.shape))
+    assert text.kernel.startswith(str(kernel.shape))
     made: list[Any] = []
 
     def loaded(kind: Any) -> Any:
@@ -82,39 +82,39 @@ def test_torch(case):
         class nn:
             functional = torch.nn.functional
 
-    kind = saying.call.split("torch.nn.Conv")[1].split("(")[0]
+    kind = text.call.split("torch.nn.Conv")[1].split("(")[0]
     setattr(Torch.nn, f"Conv{kind}", loaded(getattr(torch.nn, f"Conv{kind}")))
     x = torch.from_numpy(first(x).copy())
-    result = eval(saying.call, {"torch": Torch, "x": x})
-    y = result(x) if saying.why_not is None else result
+    result = eval(text.call, {"torch": Torch, "x": x})
+    y = result(x) if text.why_not is None else result
     assert len(made) == 1
     assert_close(np.moveaxis(y.detach().numpy(), 1, -1), case.value)
 
 
 @each_case
 def test_lax(case):
-    saying = said(case, "lax")
+    text = text_of(case, "lax")
     x, w, bias = case.numbers()
-    assert saying.call is not None
-    if "turned round" in saying.kernel:
+    assert text.call is not None
+    if text.kernel.endswith(", flipped"):
         w = np.flip(w, tuple(range(case.rank)))
-    assert saying.kernel.startswith(str(w.shape))
-    y = eval(saying.call, {"jax": jax, "x": x, "w": w})
+    assert text.kernel.startswith(str(w.shape))
+    y = eval(text.call, {"jax": jax, "x": x, "w": w})
     assert_close(np.asarray(y) + (0 if bias is None else bias), case.value)
 
 
 @each_case
 def test_flax(case):
-    saying = said(case, "flax")
-    assert saying.call is not None
+    text = text_of(case, "flax")
+    assert text.call is not None
     x, w, bias = case.numbers()
     rngs = flax.nnx.Rngs(0)
-    layer = eval(saying.call, {"flax": flax, "jtconv": jtconv, "rngs": rngs})
-    if "transpose_kernel=True" in saying.call:
-        # flax turns the kernel of a transposed layer round itself
+    layer = eval(text.call, {"flax": flax, "jtconv": jtconv, "rngs": rngs})
+    if "transpose_kernel=True" in text.call:
+        # flax flips the kernel of a transposed layer itself
         w = theirs(case, "*OI")
     assert layer.kernel.get_value().shape == w.shape
-    assert saying.kernel.startswith(str(w.shape))
+    assert text.kernel.startswith(str(w.shape))
     layer.kernel.set_value(jax.numpy.asarray(w))
     assert (layer.bias is not None and layer.bias.get_value() is not None) == case.bias
     if bias is not None:
@@ -127,19 +127,19 @@ def test_flax(case):
 @each_case
 def test_onnx(case):
     onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-    saying = said(case, "onnx")
-    if saying.call is None:
-        assert saying.why_not
-        pytest.skip("ONNX has no words for this")
+    text = text_of(case, "onnx")
+    if text.call is None:
+        assert text.why_not
+        pytest.skip("ONNX cannot write this")
     kernel = theirs(case, "IO*" if case.op == "conv_transpose" else "OI*")
-    assert saying.kernel.startswith(str(kernel.shape))
+    assert text.kernel.startswith(str(kernel.shape))
     x, _, bias = case.numbers()
     feeds = {"X": first(x), "W": kernel} | ({} if bias is None else {"B": bias})
     single = {name: np.ascontiguousarray(a, np.float32) for name, a in feeds.items()}
     kind = onnx.TensorProto.FLOAT
     inputs = [onnx.helper.make_tensor_value_info(n, kind, a.shape) for n, a in single.items()]
     output = onnx.helper.make_tensor_value_info("Y", kind, None)
-    node = eval(saying.call, {"onnx": onnx})
+    node = eval(text.call, {"onnx": onnx})
     graph = onnx.helper.make_graph([node], "layer", inputs, [output])
     opset = [onnx.helper.make_opsetid("", 17)]
     model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=9)
@@ -153,15 +153,15 @@ def test_onnx(case):
 def test_keras(case, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras")
-    saying = said(case, "keras")
-    if saying.call is None:
-        assert saying.why_not
-        pytest.skip("Keras has no words for this")
+    text = text_of(case, "keras")
+    if text.call is None:
+        assert text.why_not
+        pytest.skip("Keras cannot write this")
     x, _, bias = case.numbers()
-    layer = eval(saying.call, {"keras": keras})
+    layer = eval(text.call, {"keras": keras})
     layer.build(x.shape)
     kernel = theirs(case, "*OI" if case.op == "conv_transpose" else "*IO")
-    assert saying.kernel.startswith(str(kernel.shape))
+    assert text.kernel.startswith(str(kernel.shape))
     layer.set_weights([kernel] if bias is None else [kernel, bias])
     y = np.asarray(layer(x.astype("float32")))
     np.testing.assert_allclose(y, case.value, rtol=1e-4, atol=1e-4)
@@ -169,11 +169,11 @@ def test_keras(case, monkeypatch):
 
 @pytest.mark.parametrize("framework", conventions.FROM_TEXT)
 @each_case
-def test_what_was_said_is_read_back(framework, case):
-    saying = said(case, framework)
-    if saying.call is None or saying.why_not:
-        pytest.skip(f"{framework} has no words for this")
-    reading = conventions.FROM_TEXT[framework](saying.call)
+def test_what_is_written_is_read_back(framework, case):
+    text = text_of(case, framework)
+    if text.call is None or text.why_not:
+        pytest.skip(f"{framework} cannot write this")
+    reading = conventions.FROM_TEXT[framework](text.call)
     assert reading.op == case.op
     assert reading.kernel == case.w[:-2]
     assert reading.bias == case.bias
@@ -192,12 +192,12 @@ def test_a_layer_as_people_write_it():
     plain = conventions.FROM_TEXT["torch"]("nn.Conv2d(4, 8, (3, 5), 2, 1, 2, 4, False)")
     assert plain.keywords == {"stride": 2, "padding": 1, "dilation": 2, "groups": 4}
     assert (plain.kernel, plain.bias) == ((3, 5), False)
-    turned = conventions.FROM_TEXT["torch"](
+    transposed = conventions.FROM_TEXT["torch"](
         "torch.nn.ConvTranspose2d(4, 8, 3, 2, 1, 1, 4, True, 2)"
     )
-    assert turned.keywords["output_padding"] == 1
-    assert turned.keywords["groups"] == 4
-    assert turned.keywords["dilation"] == 2
+    assert transposed.keywords["output_padding"] == 1
+    assert transposed.keywords["groups"] == 4
+    assert transposed.keywords["dilation"] == 2
     keras = conventions.FROM_TEXT["keras"](
         "Conv2DTranspose(33, 3, strides=2, padding='same', name='up')"
     )
@@ -209,7 +209,7 @@ def test_a_layer_as_people_write_it():
 
 
 @pytest.mark.parametrize(
-    ("framework", "text", "because"),
+    ("framework", "source", "because"),
     [
         ("torch", "__import__('os').system('true')", "not known here"),
         ("torch", "ConvTranspose2d", "constructor call"),
@@ -232,7 +232,7 @@ def test_a_layer_as_people_write_it():
         ("flax", "Conv(1, 2, (3,), input_dilation=2)", "input_dilation"),
     ],
 )
-def test_what_cannot_be_read_is_told(framework, text, because):
+def test_what_cannot_be_read_is_told(framework, source, because):
     with pytest.raises((ValueError, TypeError)) as caught:
-        conventions.FROM_TEXT[framework](text)
+        conventions.FROM_TEXT[framework](source)
     assert because in str(caught.value)
