@@ -22,24 +22,20 @@ _keywords = lru_cache(maxsize=1024)(flax.keywords)
 
 
 def keywords(layer: Any) -> dict[str, Any]:
-    """The keywords of :func:`jtconv.conv_transpose` for a layer of Flax, or one of ours.
-
-    Integers are read once for layers that are alike: eager calls come here every time.
-    """
-    given = {
-        "kernel_size": layer.kernel_size,
-        "strides": layer.strides,
-        "padding": layer.padding,
-        "kernel_dilation": layer.kernel_dilation,
-        "output_padding": getattr(layer, "output_padding", 0),
-        "feature_group_count": getattr(layer, "feature_group_count", 1),
-    }
+    """The keywords of :func:`jtconv.conv_transpose` for a layer of Flax, or one of ours."""
+    given = (
+        layer.kernel_size,
+        layer.strides,
+        layer.padding,
+        layer.kernel_dilation,
+        getattr(layer, "output_padding", 0),
+        getattr(layer, "feature_group_count", 1),
+    )
     transposed = bool(layer.transpose_kernel)
-    try:
-        key = {name: arguments.frozen(value) for name, value in given.items()}
-        integers = _keywords(transpose_kernel=transposed, **key)
+    try:  # read once for layers that are alike: an eager call would do so every time
+        integers = _keywords(transposed, *map(arguments.frozen, given))
     except arguments.NotFrozen:
-        integers = flax.keywords(transpose_kernel=transposed, **given)
+        integers = flax.keywords(transposed, *given)
     return {
         **integers,
         "method": parse_method(getattr(layer, "method", "auto")),

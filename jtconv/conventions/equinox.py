@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from jtconv.conventions.layer import EXAMPLE_KERNEL, EXAMPLE_STRIDE, PaddingRow, PerAxis
+from jtconv.conventions.layer import EXAMPLE_KERNEL, EXAMPLE_STRIDE, PaddingRow
 from jtconv.problem import arguments
 from jtconv.problem import padding as ours
 from jtconv.problem.padding import Crops
@@ -45,13 +45,6 @@ def _named(name: str, effective: int, stride: int, extra: int) -> Crops:
     cut = effective - stride + extra
     lo = (max(cut, 0) + (name == "SAME_LOWER")) // 2
     return lo, cut - lo
-
-
-def from_crops(
-    crops: Sequence[Crops], kernel: PerAxis, stride: PerAxis, dilation: PerAxis
-) -> dict[str, tuple[Crops, ...]]:
-    """The ``padding`` that makes these crops: they themselves."""
-    return {"padding": tuple(crops)}
 
 
 _example = partial(crops, (EXAMPLE_KERNEL,), EXAMPLE_STRIDE)

@@ -66,11 +66,11 @@ def kernel_shape(
 
 
 def keywords(
+    transpose_kernel: bool,
     kernel_size: Any,
     strides: Any,
     padding: Any,
-    kernel_dilation: Any,
-    transpose_kernel: bool,
+    kernel_dilation: Any = None,
     output_padding: Any = 0,
     feature_group_count: Any = 1,
 ) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def keywords(
 
     The last two are those of our own layers.
 
-    >>> found = keywords((4,), 2, [(1, 2)], None, False)
+    >>> found = keywords(False, (4,), 2, [(1, 2)])
     >>> found["stride"], found["padding"], found["dimension_numbers"]
     ((2,), ((2, 1),), ('NWC', 'WIO', 'NWC'))
     """

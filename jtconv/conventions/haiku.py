@@ -44,7 +44,6 @@ def _sized(name: str, kernel: int, stride: int, size: int) -> Crops:
     return lo, surplus - lo
 
 
-from_crops = lax.from_crops
 PADDING = (
     PaddingRow(
         "Haiku", "SAME", "U // 2", "full - out - lo",

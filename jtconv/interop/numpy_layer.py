@@ -93,7 +93,7 @@ class NumpyLayer:
             return from_crops(self.crops, self.size, self.stride, self.dilation, **more)
         except Inexpressible as why:
             raise ValueError(
-                f"padding: {why}. Crop less in the layer, and the rest of its output by a slice."
+                f"padding: {why}. Crop less in the layer, and slice or pad its output for the rest."
             ) from None
 
 
