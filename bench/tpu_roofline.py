@@ -1,4 +1,4 @@
-"""What the TPU kernel should reach, reckoned from its blocks; nothing here was measured.
+"""What the TPU kernel should reach, estimated from its blocks; nothing here was measured.
 
     python -m bench.tpu_roofline
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from bench.cases import Case, select
-from jtconv.algorithms.pallas.tpu import cells
-from jtconv.algorithms.pallas.tpu.blocks import Blocks, blocks
+from jtconv.algorithms.pallas.tpu import layout
+from jtconv.algorithms.pallas.tpu.blocks import Blocks, largest_blocks
 from jtconv.problem.task import Task
 
 LAYERS = (
@@ -53,15 +53,18 @@ class Work:
     @property
     def blocks(self) -> Blocks:
         """How it is cut up."""
-        return blocks(self.task) or Blocks((0,), 0, 0, 0)
+        return largest_blocks(self.task) or Blocks((0,), 0, 0, 0)
 
     def products(self, side: int) -> int:
-        """Multiply-adds of a matrix unit whose columns and depths come by the ``side``."""
-        t, lanes = self.task, cells.phases(self.task.geometry) * self.task.y_channels_per_group
+        """Multiply-adds of a matrix unit whose rows and columns come by the ``side``."""
+        t, lanes = (
+            self.task,
+            layout.phase_count(self.task.geometry) * self.task.y_channels_per_group,
+        )
         rows = t.batch * math.prod(self.blocks.counts)
         return (
             rows
-            * len(cells.shifts(t.geometry))
+            * len(layout.shifts(t.geometry))
             * _up(t.x_channels_per_group, side)
             * _up(lanes, side)
         )
@@ -72,12 +75,17 @@ class Work:
         t, b = self.task, self.blocks
         g, programs = t.geometry, t.batch * b.steps
         others = math.prod(
-            n + r.reach for n, r in zip(b.counts[1:], cells.rasters(g)[1:], strict=True)
+            n + a.reach for n, a in zip(b.counts[1:], layout.subpixel_axes(g)[1:], strict=True)
         )
         x = programs * b.window * others * t.x_channels_per_group
-        w = len(cells.shifts(g)) * cells.phases(g) * t.x_channels_per_group * t.y_channels_per_group
+        w = (
+            len(layout.shifts(g))
+            * layout.phase_count(g)
+            * t.x_channels_per_group
+            * t.y_channels_per_group
+        )
         w *= 1 if b.chunk == t.x_channels_per_group else programs
-        y = t.batch * math.prod(b.counts) * cells.phases(g) * t.y_channels_per_group
+        y = t.batch * math.prod(b.counts) * layout.phase_count(g) * t.y_channels_per_group
         return 2 * (x + w + y)
 
     @property
@@ -116,7 +124,7 @@ def rows() -> Iterator[str]:
             for floor, kernel, whole in (work.seconds(chip) for chip in CHIPS)
         )
         macs, moved = work.task.multiply_adds / 1e9, work.kernel_bytes / 1e6
-        cut = f"{work.blocks.cells} x {work.blocks.chunk}"
+        cut = f"{work.blocks.positions} x {work.blocks.chunk}"
         yield f"| {name} | {macs:.2f} | {moved:.1f} | {cut} | {times} |"
 
 

@@ -1,4 +1,4 @@
-"""The kernels behind "pallas", asked directly: what their tests share."""
+"""The kernels behind "pallas", called directly: what their tests share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from jax.experimental.pallas import mosaic_gpu
 
-from jtconv.algorithms import ALGORITHMS
+from jtconv.algorithms import pallas
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Task
 from tests import oracle
@@ -31,9 +31,8 @@ def compute(task: Task, *operands):
 
     Primitives would refuse a platform that is not here.
     """
-    method = ALGORITHMS["pallas"]
-    assert method.refuse(task) is None
-    return (method.biased if len(operands) == 3 else getattr(method, task.side))(*operands, task)
+    assert pallas.refuse(task) is None
+    return getattr(pallas, "biased" if len(operands) == 3 else task.side)(*operands, task)
 
 
 def side_of(case: Case, side, rng, dtype, bias: bool = True):

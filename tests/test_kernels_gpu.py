@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import jtconv
-from jtconv.algorithms.pallas.depthwise import gradient
-from jtconv.algorithms.pallas.hopper.gradient import plan
-from jtconv.algorithms.pallas.hopper.plan import Plan
+from jtconv.algorithms.pallas.depthwise import columns
+from jtconv.algorithms.pallas.hopper import kernel_gradient
+from jtconv.algorithms.pallas.hopper.implicit_gemm import ImplicitGemm
 from jtconv.algorithms.pallas.interpret import interpreted
 from tests.cases import Case, one_axis
 from tests.compare import assert_close
 from tests.kernels import can_interpret_gpus, compute, lowered, side_of, task_of
 
-# Channels in whole tiles; cells in no multiple of a box; a batch that boxes reach across.
+# Channels in whole tiles; positions in no multiple of a box; a batch that boxes reach across.
 TILED = {
     "k_is_s": Case("", (5, 6), (2, 2), (2, 2), (1, 1), ((0, 0), (0, 0)), 32, 16, 1, 2),
     "k_is_s_cut": Case("", (3, 5), (2, 3), (2, 3), (1, 1), ((0, 1), (0, 2)), 16, 16, 1, 1),
@@ -28,7 +28,7 @@ TILED = {
 }
 DTYPES = {"k3_s2": "float16", "dilation_is_stride": "float32", "grouped": "float32"}
 
-# Lines of 64 halves, or of 32 floats; columns of 16 cells, and one begun.
+# Lines of 64 halves, or of 32 floats; columns of 16 positions, and one begun.
 DEEP = {
     "1d": one_axis("", 21, 3, 2, 1, (1, -1), channels=64, features=64, groups=64, batch=1),
     "2d": Case("", (3, 17), (3, 2), (2, 1), (1, 1), ((1, 0), (0, 1)), 64, 64, 64, 1),
@@ -61,7 +61,7 @@ DEPTHWISE = ("2d-dgrad", "dilated-fprop", "dilated-wgrad")
 @can_interpret_gpus
 @pytest.mark.parametrize(("name", "side"), rows(TILED, SIDES, HOPPER))
 def test_hopper(name, side, monkeypatch, rng):
-    monkeypatch.setattr(plan, "LEAST_STEPS", 1)  # so that sums have parts
+    monkeypatch.setattr(kernel_gradient, "LEAST_STEPS", 1)  # so that sums have parts
     dtype = DTYPES.get(name, "bfloat16")
     operands, want = side_of(TILED[name], side, rng, dtype)
     with interpreted("cuda"):
@@ -73,7 +73,7 @@ def test_hopper(name, side, monkeypatch, rng):
 @can_interpret_gpus
 @pytest.mark.parametrize(("name", "side"), rows(DEEP, SIDES, DEPTHWISE))
 def test_depthwise(name, side, monkeypatch, rng):
-    monkeypatch.setattr(gradient, "BLOCKS", 4)  # so that one has several examples
+    monkeypatch.setattr(columns, "BLOCKS", 4)  # so that one has several examples
     dtype = "bfloat16" if name == "2d" else "float32"
     operands, want = side_of(DEEP[name], side, rng, dtype)
     with interpreted("cuda"):
@@ -82,7 +82,7 @@ def test_depthwise(name, side, monkeypatch, rng):
 
 
 @can_interpret_gpus
-def test_a_simulated_gpu_is_no_place_for_a_call():
+def test_a_call_is_refused_where_a_gpu_is_simulated():
     with interpreted("cuda"), pytest.raises(jtconv.Unsupported, match="pallas itself"):
         jtconv.conv_transpose(np.ones((1, 4, 64)), np.ones((2, 64, 64)), method="pallas")
 
@@ -111,7 +111,8 @@ def test_depthwise_lowers_for_cuda(name, side, rng):
 def test_tiles_grow_with_the_work():
     """Every channel is read in whole tiles, and a large layer takes the tall ones."""
     small, large = (TILED["k_is_2s"]._replace(batch=batch) for batch in (1, 4000))
-    tiles = [Plan.of(case.batch, task_of(case, "dgrad", "bfloat16")) for case in (small, large)]
-    assert [cut.stages for cut in tiles] == [4, 3]
-    for cut in tiles:
-        assert cut.depth % cut.chunk == cut.width % cut.columns == 0
+    tasks = [task_of(case, "dgrad", "bfloat16") for case in (small, large)]
+    gemms = [ImplicitGemm.of(task.batch, task) for task in tasks]
+    assert [gemm.stages for gemm in gemms] == [4, 3]
+    for gemm in gemms:
+        assert gemm.source_channels % gemm.chunk == gemm.result_channels % gemm.columns == 0

@@ -1,8 +1,8 @@
 """Infinities and NaNs stay where the law puts them: a product with zero would spread them.
 
-Of dgrad and fprop every number reaches what the loop says and nothing else.  A kernel gradient is
-spared those that meet nothing, cropped or out of reach; one that meets some tap may show up in
-taps beside.
+Of dgrad and fprop every number reaches what it reaches in the loop and nothing else.  In a kernel
+gradient those that take part in no product, cropped or out of reach, are masked; one that takes
+part in some may reach other taps too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.cases import Case
 from tests.compare import assert_close
 from tests.kernels import can_interpret_gpus, compute, task_of
 
-# Phases without a tap, holes of a dilation, cells that are cropped away, and added ones.
+# Phases without a tap, holes of a dilation, positions that are cropped away, and added ones.
 SHAPES = {
     "k3_s2": ((4, 5), (3, 3), (2, 2), (1, 1), ((1, 0), (0, 1))),
     "holes": ((4, 3), (2, 2), (3, 1), (1, 2), ((0, -2), (-1, 0))),
@@ -51,11 +51,11 @@ def spoiled(rng, a, where):
     return a
 
 
-def meetings(case):
-    """How many products each cell of x, and of y, is in."""
+def product_counts(case):
+    """How many products each position of x, and of y, is in."""
     w, x, y = (np.ones(shape) for shape in (case.w_shape, case.x_shape, case.y_shape))
-    small, large = oracle.conv(y, w, case), oracle.conv_transpose(x, w, case)
-    return small[0, ..., 0], large[0, ..., 0]
+    of_x, of_y = oracle.conv(y, w, case), oracle.conv_transpose(x, w, case)
+    return of_x[0, ..., 0], of_y[0, ..., 0]
 
 
 @pytest.mark.parametrize(("kernel", "shape", "side"), list(rows()))
@@ -64,14 +64,14 @@ def test_infinities_stay_where_they_are(kernel, shape, side, rng):
     x, w, y = case.operands(rng)
     with np.errstate(invalid="ignore"):
         if side == "wgrad":
-            alone = [np.argwhere(number == 0) for number in meetings(case)]
+            unused = [np.argwhere(number == 0) for number in product_counts(case)]
             operands: list[Any] = [
-                spoiled(rng, a, cells) for a, cells in zip((x, y), alone, strict=True)
+                spoiled(rng, a, cells) for a, cells in zip((x, y), unused, strict=True)
             ]
             want = oracle.kernel_gradient(operands[0], operands[1], case)
             assert np.isfinite(want).all()
         else:
-            number = meetings(case)[side == "fprop"]
+            number = product_counts(case)[side == "fprop"]
             source, law = (x, oracle.conv_transpose) if side == "dgrad" else (y, oracle.conv)
             operands = [spoiled(rng, source, rng.permutation(np.argwhere(number > 0))[:2]), w]
             want = law(operands[0], operands[1], case)

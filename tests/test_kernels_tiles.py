@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import pytest
 
 import jtconv
-from jtconv.algorithms import ALGORITHMS
+from jtconv.algorithms import pallas
 from jtconv.algorithms.pallas.depthwise import columns
-from jtconv.algorithms.pallas.hopper import gradient
-from jtconv.algorithms.pallas.hopper import tile as hopper
-from jtconv.algorithms.pallas.hopper.plan import Plan
+from jtconv.algorithms.pallas.hopper import pipeline
+from jtconv.algorithms.pallas.hopper.implicit_gemm import ImplicitGemm
+from jtconv.algorithms.pallas.hopper.kernel_gradient import KernelGradient
 from jtconv.algorithms.pallas.interpret import interpreted
-from jtconv.algorithms.pallas.tpu import blocks, sides
+from jtconv.algorithms.pallas.tpu import blocks
 from jtconv.dispatch.tuning import Timing, Tuning, key
 from tests.cases import Case, one_axis
 from tests.compare import assert_close
@@ -28,7 +28,7 @@ WIDE = Case("", (5, 6), (2, 2), (2, 2), (1, 1), ((0, 0), (0, 1)), 256, 128, 1, 1
 DEEP = Case("", (9, 35), (2, 1), (1, 1), (1, 1), ((1, 0), (0, 0)), 64, 64, 64, 1)
 LONG = one_axis("", 700, 3, 2, crops=(1, 0))
 KERNELS: dict[str, tuple[Case, str, dict[str, Any]]] = {
-    "hopper": (WIDE, "cuda", hopper.TILES),
+    "hopper": (WIDE, "cuda", pipeline.TILES),
     "depthwise": (DEEP, "cuda", columns.TILES),
     "tpu": (LONG, "tpu", blocks.TILES),
 }
@@ -57,31 +57,31 @@ def test_any_tile_gives_the_same_answer(name, side, tile, rng):
 
 
 def test_tiles_that_a_task_cuts_down_to_the_same_are_one():
-    """One row is lower than two; Hopper's are told apart by what they fetch ahead, too."""
+    """One row is lower than two; Hopper's are told apart by what they load ahead, too."""
     thin = task_of(WIDE._replace(channels=16, features=8), "dgrad", "bfloat16", "cuda")
-    first, *others = ALGORITHMS["pallas"].tiles(thin)
+    first, *others = pallas.tiles(thin)
     assert first == "64x128"
-    assert {first, *others} == set(hopper.TILES)
+    assert {first, *others} == set(pipeline.TILES)
     row = task_of(DEEP._replace(x_size=(1, 35), kernel=(1, 1), crops=((0, 0),) * 2), "fprop",
                   "bfloat16", "cuda")  # fmt: skip
-    assert ALGORITHMS["pallas"].tiles(row) == ("16x2", "32x2", "8x2")
+    assert pallas.tiles(row) == ("16x2", "32x2", "8x2")
 
 
-@pytest.mark.parametrize("tile", hopper.TILES)
-def test_a_tile_is_what_a_plan_has(tile):
+@pytest.mark.parametrize("tile", pipeline.TILES)
+def test_a_tile_is_what_a_kernel_is_cut_into(tile):
     task = replace(task_of(WIDE, "dgrad", "bfloat16", "cuda"), tile=tile)
-    rows, width, stages = hopper.TILES[tile]
-    plan = Plan.of(1, task)
-    assert (plan.columns, plan.stages) == (width, stages)
-    back = gradient.plan.Plan.of(1, replace(task, side="wgrad"))
-    assert back.tile == (rows, width, stages)
+    rows, width, stages = pipeline.TILES[tile]
+    gemm = ImplicitGemm.of(1, task)
+    assert (gemm.columns, gemm.stages) == (width, stages)
+    gradient = KernelGradient.of(1, replace(task, side="wgrad"))
+    assert gradient.tile == (rows, width, stages)
 
 
 def test_shared_memory_holds_every_tile():
     """Of 227 KiB: rings of boxes of 128 bytes a row, and what is on its way out."""
-    for rows, width, stages in hopper.TILES.values():
-        ring = stages * (hopper.MULTIPLIERS * rows + width) * 128
-        assert ring + hopper.MULTIPLIERS * max(rows * 128, 64 * 64 * 4) <= 226 * 2**10
+    for rows, width, stages in pipeline.TILES.values():
+        ring = stages * (pipeline.CONSUMERS * rows + width) * 128
+        assert ring + pipeline.CONSUMERS * max(rows * 128, 64 * 64 * 4) <= 226 * 2**10
 
 
 # Measured and remembered: on the CPU, where the TPU kernel is interpreted like any other method.
@@ -116,13 +116,13 @@ def test_every_tile_is_a_candidate(tuning):
 
 @pytest.mark.parametrize("method", ["pallas", "auto"])
 def test_the_tile_measured_best_runs(method, tuning, monkeypatch, rng):
-    ran = []
+    ran, checked_blocks = [], blocks.checked_blocks
 
-    def checked(task):
+    def watched(task):
         ran.append(task.tile)
-        return blocks.checked(task)
+        return checked_blocks(task)
 
-    monkeypatch.setattr(sides, "checked", checked)
+    monkeypatch.setattr(blocks, "checked_blocks", watched)
     x, w, _ = (jnp.asarray(a) for a in SMALL.operands(rng))
     with interpreted("tpu"), favouring(tuning, "128 rows"):
         jtconv.conv_transpose(x, w, method=method, **SMALL.keywords)

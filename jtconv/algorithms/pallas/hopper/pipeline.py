@@ -127,8 +127,9 @@ def _for_each_tile(work: Work, body: Callable[[Any, Any], Any]) -> Any:
     def tile(loop: Any, carry: Any) -> Any:
         return body(work.place(loop.index[0]), carry)
 
-    number = math.prod(work.grid)
-    return plgpu.nd_loop((number,), collective_axes="block", init_carry=jnp.int32(0))(tile)
+    size = (math.prod(work.grid),)
+    loop: Any = plgpu.nd_loop(size, collective_axes="block", init_carry=jnp.int32(0))
+    return loop(tile)
 
 
 def _produce(work: Work, arrays: Any, memory: Memory) -> None:

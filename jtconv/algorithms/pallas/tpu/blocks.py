@@ -153,46 +153,35 @@ def chunks_first(a: jax.Array) -> Grid:
 
 def window_spec(a: jax.Array, b: Blocks, grid: Grid, channels: int) -> pl.BlockSpec:
     """Rows with their halo: windows of neighbouring blocks overlap, so indexed in elements."""
-    shape = (1, b.window, *a.shape[2:-1], channels)
-    chunked = channels < a.shape[-1]
+    shape, rest = (1, b.window, *a.shape[2:-1], channels), (0,) * (a.ndim - 3)
+    elements, chunked = tuple(map(pl.Element, shape)), channels < a.shape[-1]
 
-    def index(*program: Any) -> tuple[Any, ...]:
-        p = grid(*program)
-        rest = (0,) * (len(shape) - 3)
+    def index(p: Program) -> tuple[Any, ...]:
         return (p.example, p.block * b.rows, *rest, p.chunk * channels if chunked else 0)
 
-    return pl.BlockSpec(tuple(pl.Element(size) for size in shape), index)
+    return _spec(elements, grid, index)
 
 
 def rows_spec(a: Any, b: Blocks, grid: Grid, channels: int) -> pl.BlockSpec:
     """Rows that no other block has."""
-    shape = (1, b.rows, *a.shape[2:-1], channels)
+    shape, rest = (1, b.rows, *a.shape[2:-1], channels), (0,) * (a.ndim - 3)
     chunked = channels < a.shape[-1]
-
-    def index(*program: Any) -> tuple[Any, ...]:
-        p = grid(*program)
-        return (p.example, p.block, *(0,) * (len(shape) - 3), p.chunk if chunked else 0)
-
-    return pl.BlockSpec(shape, index)
+    return _spec(shape, grid, lambda p: (p.example, p.block, *rest, p.chunk if chunked else 0))
 
 
 def kernel_spec(w: Any, b: Blocks, grid: Grid, x_axis: int) -> pl.BlockSpec:
     """The whole kernel of one group, but a chunk of its axis ``x_axis``, the channels of x."""
     before, after = w.shape[1:x_axis], w.shape[x_axis + 1 :]
-
-    def index(*program: Any) -> tuple[Any, ...]:
-        p = grid(*program)
-        return (p.group, *(0,) * len(before), p.chunk, *(0,) * len(after))
-
-    return pl.BlockSpec((1, *before, b.chunk, *after), index)
+    zeros = (0,) * len(before), (0,) * len(after)
+    shape = (1, *before, b.chunk, *after)
+    return _spec(shape, grid, lambda p: (p.group, *zeros[0], p.chunk, *zeros[1]))
 
 
-def bias_spec(lanes: Any, channels: int, grid: Grid) -> pl.BlockSpec:
+def bias_spec(lanes: jax.Array, channels: int, grid: Grid) -> pl.BlockSpec:
     """The row that the sums of one group begin as, or a chunk of it."""
     chunked = channels < lanes.shape[-1]
+    return _spec((1, 1, channels), grid, lambda p: (p.group, 0, p.chunk if chunked else 0))
 
-    def index(*program: Any) -> tuple[Any, ...]:
-        p = grid(*program)
-        return (p.group, 0, p.chunk if chunked else 0)
 
-    return pl.BlockSpec((1, 1, channels), index)
+def _spec(shape: Any, grid: Grid, index: Callable[[Program], tuple[Any, ...]]) -> pl.BlockSpec:
+    return pl.BlockSpec(shape, lambda *place: index(grid(*place)))
