@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench import summary
@@ -84,7 +85,8 @@ def detail(row: Row, limits: dict[str, Any]) -> Table:
     for name, cell in row["cells"].items():
         best = "bold" if cell.get("median_s") == min(timed, default=None) else None
         note = cell.get("way") or cell.get("reason", "")
-        table.add_row(name, *facts(row, cell, limits), note, style=best)
+        shown = (name, *facts(row, cell, limits), note)
+        table.add_row(*map(escape, shown), style=best)  # "jtconv[gemm]" is no markup
     return table
 
 

@@ -155,7 +155,10 @@ def test_the_whole_of_an_accelerators_run(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(Sweep, "__iter__", lambda self: iter(problems[:3]))
     monkeypatch.setattr(machine, "limits", lambda dtypes: LIMITS)
-    found = cli.run(sweep, SAMPLING, "auto,pallas", ["lax"], table.console())
+    console = table.console()
+    with console.capture() as capture:
+        found = cli.run(sweep, SAMPLING, "auto,pallas", ["lax"], console)
+    assert "jtconv[pallas]" in capture.get()
     modes = {row["mode"]: row["cells"] for row in found["rows"]}
     assert set(modes) == {"forward", "training", "activated"}
     for cells in modes.values():

@@ -100,7 +100,12 @@ def test_the_command_calls_it(monkeypatch):
     rounds = []
     plan = {"suite": "overhead", "imports_flax": False}
     empty = {"schema": 1, "machine": {}, "plan": plan, "limits": {}, "rows": []}
-    monkeypatch.setattr(overhead, "run", lambda count: rounds.append(count) or empty)
+
+    def run(count):
+        rounds.append(count)
+        return empty
+
+    monkeypatch.setattr(overhead, "run", run)
     monkeypatch.setattr("sys.argv", ["bench", "--overhead", "--rounds", "3"])
     with pytest.raises(SystemExit) as end:
         cli.main()
