@@ -1,4 +1,4 @@
-"""The three ways to see it: stamps thrown, zeros inserted, a matrix transposed."""
+"""The three views of a problem: stamps added up, zeros inserted, a matrix transposed."""
 
 from __future__ import annotations
 
@@ -7,21 +7,31 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from jtconv.draw.frame import Cell, Frame, Grid, Index, Look, Place, Product
-from jtconv.draw.problem import Problem, extent, place
+from jtconv.draw.frame import (
+    Cell,
+    Frame,
+    Grid,
+    Index,
+    Look,
+    Place,
+    Problem,
+    Product,
+    extent,
+    place,
+)
 
 
 def stamps(p: Problem) -> Iterator[Frame]:
-    """Each input cell throws its kernel, and overlaps add: one frame per input cell."""
+    """Each input cell adds the kernel times its value, and overlaps sum: one frame a cell of x."""
     done: dict[Index, list[Product]] = {m: [] for m in p.by_output}
     for i, products in p.by_input.items():
         for product in products:
             done[product[0]].append(product)
-        grids = _input(p, {i}), _kernel(p, {t for _, _, t in products}), _laid(p, i, done)
-        yield Frame(f"x{list(i)} = {p.x[i]:g} throws its stamp", tuple(products), grids)
+        grids = _input(p, {i}), _kernel(p, {t for _, _, t in products}), _full_output(p, i, done)
+        yield Frame(f"x{list(i)} = {p.x[i]:g} adds its stamp", tuple(products), grids)
 
 
-def _laid(p: Problem, i: Index, done: dict[Index, list[Product]]) -> Grid:
+def _full_output(p: Problem, i: Index, done: dict[Index, list[Product]]) -> Grid:
     """The full output, cropped border and all, with what has been added so far."""
     g = p.geometry
     starts = tuple(min(a.lo, 0) for a in g)
@@ -43,14 +53,14 @@ def _laid(p: Problem, i: Index, done: dict[Index, list[Product]]) -> Grid:
 
 
 def zeros(p: Problem) -> Iterator[Frame]:
-    """The input enlarged with zeros, convolved by the kernel turned round: one per output cell."""
+    """The input dilated with zeros, convolved with the flipped kernel: one frame a cell of y."""
     for m, products in p.by_output.items():
         taps, inputs = {t for _, _, t in products}, {i for _, i, _ in products}
-        grids = _enlarged(p, m, inputs), _kernel(p, taps, turned=True), _outputs(p, m)
+        grids = _dilated(p, m, inputs), _kernel(p, taps, flipped=True), _outputs(p, m)
         yield Frame(_sum(p, m, products), tuple(products), grids)
 
 
-def _enlarged(p: Problem, m: Index, lit: set[Index]) -> Grid:
+def _dilated(p: Problem, m: Index, lit: set[Index]) -> Grid:
     g = p.geometry
     sizes = tuple(a.y_size + a.effective_kernel - 1 for a in g)
     cells = {place(here): Cell(0.0, Look.ZERO) for here in np.ndindex(sizes)}
@@ -100,15 +110,15 @@ def _input(p: Problem, lit: set[Index]) -> Grid:
     return Grid("x", extent(p.geometry.x_size), cells)
 
 
-def _kernel(p: Problem, lit: set[Index], turned: bool = False) -> Grid:
+def _kernel(p: Problem, lit: set[Index], flipped: bool = False) -> Grid:
     """The kernel with the holes of its dilation."""
     g, cells = p.geometry, {}
     for t in np.ndindex(g.kernel):
-        way = tuple(k - 1 - at if turned else at for at, k in zip(t, g.kernel, strict=True))
-        here = tuple(a.dilation * at for at, a in zip(way, g, strict=True))
+        shown = tuple(k - 1 - at if flipped else at for at, k in zip(t, g.kernel, strict=True))
+        here = tuple(a.dilation * at for at, a in zip(shown, g, strict=True))
         cells[place(here)] = Cell(float(p.w[t]), _lit(t in lit), p.phase_of_tap(t), t)
     spans = tuple(a.effective_kernel for a in g)
-    return Grid("w turned round" if turned else "w", extent(spans), cells)
+    return Grid("w flipped" if flipped else "w", extent(spans), cells)
 
 
 def _outputs(p: Problem, current: Index, flat: bool = False) -> Grid:
