@@ -7,6 +7,7 @@ import itertools
 import math
 import random
 import re
+import sys
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -302,3 +303,14 @@ def test_a_step_that_is_not_there(frame):
         draw((3,), (2,)).svg(frame)
     with pytest.raises(ValueError, match="suffix"):
         draw((3,), (2,)).save("a.bmp")
+
+
+def test_pixels_need_pillow_and_svg_does_not(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.delitem(sys.modules, "jtconv.draw.bitmap", raising=False)
+    monkeypatch.delattr(jtconv.draw, "bitmap", raising=False)
+    drawing = draw((3,), (2,))
+    assert drawing.svg().startswith("<svg")
+    for paint in (drawing.png, drawing.gif):
+        with pytest.raises(ImportError, match=r"pillow: python -m pip install 'jtconv\[demo\]'"):
+            paint()

@@ -14,9 +14,9 @@ import numpy as np
 
 from jtconv import extras
 from jtconv.draw import svg
-from jtconv.draw.frame import Frame, Problem
+from jtconv.draw.frame import Frame
 from jtconv.draw.scene import PALETTES, Scene, Style, lay_out
-from jtconv.draw.views import VIEWS
+from jtconv.draw.views import VIEWS, Problem
 from jtconv.problem import arguments
 from jtconv.problem.call import Call
 
