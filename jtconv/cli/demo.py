@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -130,7 +130,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _pixels(values: np.ndarray) -> np.ndarray:
     """Values between 0 and 1 as bytes; a sharp kernel overshoots a little at edges."""
-    return np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
+    pixels: np.ndarray = np.rint(255 * values.clip(0, 1)).astype(np.uint8)
+    return pixels
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -222,7 +223,7 @@ class Case:
         except jtconv.Unsupported as refusal:
             return Row(method, self.name, refusal=_reason(str(refusal), method))
 
-    def _measured(self, method: str, call: Callable, w: np.ndarray) -> Row:
+    def _measured(self, method: str, call: Callable[..., jax.Array], w: np.ndarray) -> Row:
         operands = jax.device_put((self.x, np.ascontiguousarray(w)))
         output, milliseconds = _timed(jax.jit(call), operands)
         difference = float(np.abs(output - self.reference).max())
@@ -250,13 +251,13 @@ def benchmark_rows(case: Case) -> Iterator[Row]:
             yield from [row for row in rows if not row.refusal][:1]
 
 
-def _timed(call: Callable, operands: tuple) -> tuple[np.ndarray, float]:
+def _timed(call: Callable[..., jax.Array], operands: Any) -> tuple[np.ndarray, float]:
     """The result, and the median time of a few runs after one that compiles."""
     output = np.asarray(call(*operands))
     times: list[float] = []
     while len(times) < FEWEST_RUNS or (sum(times) < ENOUGH_SECONDS and len(times) < MOST_RUNS):
         start = time.perf_counter()
-        jax.block_until_ready(call(*operands))
+        call(*operands).block_until_ready()
         times.append(time.perf_counter() - start)
     return output, 1e3 * statistics.median(times)
 

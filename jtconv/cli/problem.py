@@ -189,7 +189,7 @@ def in_and_out(text: str) -> tuple[int, int]:
     return parts[0], parts[-1]
 
 
-def on_every_axis(option: str, values: tuple, rank: int) -> tuple:
+def on_every_axis(option: str, values: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
     """One value for all axes, or as many as there are axes."""
     if len(values) not in (1, rank):
         raise Refusal(f"--{option} has {len(values)} axes, and the layer has {rank}.")

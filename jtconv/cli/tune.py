@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -68,10 +68,10 @@ def _measured(problem: Problem, training: bool) -> jtconv.Tuning:
     operation = getattr(jtconv, problem.layer.op)
     x, w = (jnp.ones(array.shape, array.dtype) for array in (problem.x, problem.w))
 
-    def forward(x: jax.Array, w: jax.Array) -> jax.Array:
+    def forward(x: jax.Array, w: jax.Array) -> Any:
         return operation(x, w, **problem.keywords)
 
-    def gradients(x: jax.Array, w: jax.Array) -> tuple[jax.Array, ...]:
+    def gradients(x: jax.Array, w: jax.Array) -> Any:
         y, pull = jax.vjp(forward, x, w)
         return pull(y)
 

@@ -172,8 +172,8 @@ def upsampled(
 
 def _rows_a_tile(planes: np.ndarray, size: int) -> int:
     height, width, bands = planes.shape
-    bytes_a_row = 4 * width * (bands + 2) * size**2
-    return max(1, min(height, TILE_BYTES // bytes_a_row))
+    rows: int = TILE_BYTES // (4 * width * (bands + 2) * size**2)
+    return max(1, min(int(height), rows))
 
 
 def _halo(size: int, stride: int) -> int:
@@ -208,7 +208,8 @@ def _smooth(
     kernel = np.repeat(bilinear(size)[:, :, None, None], stack.shape[-1], axis=-1)
     y = np.asarray(_conv_transpose(stack, kernel, stride))
     weighted, opacity, ones = y[..., :-2], y[..., -2:-1], y[..., -1:]
-    colour = np.divide(weighted, opacity, out=np.zeros_like(weighted), where=opacity > 0)
+    colour = np.zeros_like(weighted)
+    np.divide(weighted, opacity, out=colour, where=opacity > 0)
     if not has_alpha:
         return colour
     alpha = np.divide(opacity, ones, out=np.zeros_like(ones), where=ones > 0)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -48,11 +47,15 @@ class Drawing:
 
     def png(self, frame: int | None = None) -> bytes:
         """One step as PNG, or all of them on a sheet."""
-        return _bitmap().png(self._scenes() if frame is None else [self._scene(frame)])
+        with extras.needs("demo"):
+            from jtconv.draw import bitmap
+        return bitmap.png(self._scenes() if frame is None else [self._scene(frame)])
 
     def gif(self) -> bytes:
         """All steps as an animated GIF."""
-        return _bitmap().gif(self._scenes(), self.seconds)
+        with extras.needs("demo"):
+            from jtconv.draw import bitmap
+        return bitmap.gif(self._scenes(), self.seconds)
 
     def encode(self, suffix: str, frame: int | None = None) -> bytes:
         """The file of this ending: .svg, .gif or .png."""
@@ -144,13 +147,6 @@ def draw(
         )
     problem = Problem(g, values, kernel)
     return Drawing(problem, view, bool(numbers), theme, float(seconds), cell)
-
-
-def _bitmap() -> ModuleType:
-    """What paints pixels, imported only by those who want them: it needs Pillow."""
-    with extras.needs("demo"):
-        from jtconv.draw import bitmap
-    return bitmap
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:

@@ -60,7 +60,8 @@ def by_threshold(pictures: np.ndarray, classes: np.ndarray) -> np.ndarray:
 def _nearest(classes: np.ndarray) -> np.ndarray:
     """The name of the nearest digit, for every pixel of one scene."""
     place = distance_transform_edt(classes == 0, return_distances=False, return_indices=True)
-    return classes[tuple(place)]
+    names: np.ndarray = classes[tuple(place)]
+    return names
 
 
 def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -94,11 +95,11 @@ class Classifier:
     def features(self, pictures: ArrayLike) -> np.ndarray:
         """What the hidden layer makes of pictures: ``(count, 64)``."""
         hidden = _flat(pictures) @ self.layers.coefs_[0] + self.layers.intercepts_[0]
-        return np.maximum(hidden, 0)
+        return np.asarray(np.maximum(hidden, 0))
 
     def chances(self, pictures: ArrayLike) -> np.ndarray:
         """How sure it is of each digit: ``(count, 10)``."""
-        return self.layers.predict_proba(_flat(pictures))
+        return np.asarray(self.layers.predict_proba(_flat(pictures)))
 
 
 @cache

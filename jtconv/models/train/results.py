@@ -125,4 +125,5 @@ def contrast(pictures: np.ndarray | jax.Array) -> np.ndarray:
     """Signed patterns, ``(count, ...)``, around grey; the strongest hundredth is cut off."""
     patterns = np.asarray(pictures)
     strong = np.quantile(np.abs(patterns), 0.99, tuple(range(1, patterns.ndim)), keepdims=True)
-    return (0.5 + 0.5 * patterns / np.maximum(strong, 1e-12)).clip(0, 1)
+    levels: np.ndarray = 0.5 + 0.5 * patterns / np.maximum(strong, 1e-12)
+    return levels.clip(0, 1)

@@ -69,7 +69,8 @@ class Trainer:
     @property
     def learner(self) -> Learner:
         """What has been learnt so far."""
-        return nnx.merge(self._graph, self.at.variables)
+        learner: Learner = nnx.merge(self._graph, self.at.variables)
+        return learner
 
     @property
     def facts(self) -> dict[str, Any]:
