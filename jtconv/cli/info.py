@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +15,10 @@ import typer
 import jtconv
 from jtconv.dispatch import choose
 
-REQUIRED = ("jax", "jaxlib", "numpy", "flax")
-PEERS = ("torch", "keras", "onnx", "onnxruntime", "dm-haiku", "equinox")
+PACKAGES = (
+    *("jax", "jaxlib", "numpy", "flax"),
+    *("torch", "keras", "onnx", "onnxruntime", "dm-haiku", "equinox"),
+)
 EPILOG = """
 **Examples**
 
@@ -43,13 +45,12 @@ def run(
 
 
 def _facts() -> dict[str, Any]:
-    installed = {name: _version(name) for name in (*REQUIRED, *PEERS)}
-    versions = {name: found for name, found in installed.items() if found is not None}
+    installed = {str(found.name).lower(): found.version for found in distributions()}
     return {
         "versions": {
             "jtconv": jtconv.__version__,
             "python": platform.python_version(),
-            **versions,
+            **{name: installed[name] for name in PACKAGES if name in installed},
         },
         "machine": platform.platform(),
         "cpu": f"{_cpu()}, {os.cpu_count()} threads",
@@ -57,13 +58,6 @@ def _facts() -> dict[str, Any]:
         "platform": choose.platform(),
         "devices": [f"{device.id}: {device.device_kind}" for device in jax.devices()],
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _cpu() -> str:

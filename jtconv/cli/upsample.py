@@ -52,7 +52,7 @@ def run(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Any picture Pillow can open.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write.  [default: IMAGE-2x beside IMAGE]"),
+        typer.Option("--out", "-o", help="File to write.  [default: IMAGE-2x next to IMAGE]"),
     ] = None,
     kernel: Annotated[
         int | None,

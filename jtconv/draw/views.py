@@ -124,7 +124,7 @@ def _dilated(p: Problem, m: Index, lit: set[Index]) -> Grid:
 
 
 def matrix(p: Problem) -> Iterator[Frame]:
-    """The output as C transposed times the input, row by row; C itself beside it."""
+    """The output as C transposed times the input, row by row; and C itself."""
     rows, columns = math.prod(p.geometry.y_size), math.prod(p.geometry.x_size)
     for m, products in p.by_output.items():
         row = _flat(m, p.geometry.y_size)

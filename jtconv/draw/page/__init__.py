@@ -1,4 +1,4 @@
-"""The explorer: one page, complete in itself, put together from the files beside this one."""
+"""The explorer: one page, complete in itself, put together from the files next to this one."""
 
 from __future__ import annotations
 
