@@ -77,7 +77,7 @@ def _copies(rows: int, columns: int) -> jax.Array:
 def icnr(factor: PerAxis, init: Initializer | None = None) -> Initializer:
     """Sub-pixel convolution that starts as nearest-neighbour upsampling, with no checkerboard.
 
-    The output channels that :func:`jtconv.upsampling.pixel_shuffle` lays into one pixel start
+    The output channels that :func:`jtconv.upsampling.pixel_shuffle` puts into one pixel start
     equal.
 
     Args:
@@ -152,7 +152,7 @@ def variance_scaling(
             "fan_out": targets * math.prod(size),
         }
         fans["fan_avg"] = sum(fans.values()) / 2
-        # JAX is asked for a fan of rows * prod(kernel), and given what that should have been.
+        # JAX divides by a fan of rows * prod(kernel): the scale makes up for what it should be.
         own = scale * rows * math.prod(size) / fans[mode]
         return jax.nn.initializers.variance_scaling(own, "fan_in", distribution)(key, shape, dtype)
 

@@ -1,4 +1,4 @@
-"""Max pooling that remembers where each maximum was found, and the ways back from pooling.
+"""Max pooling that remembers where each maximum was found, and how to undo pooling.
 
 Arrays are ``(*batch, *spatial, channels)``, with any number of batch axes or none.
 """
@@ -16,8 +16,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jtconv import api
-from jtconv.problem import arguments, dtypes
-from jtconv.problem import padding as conventions
+from jtconv.problem import arguments, dtypes, padding
 from jtconv.problem.geometry import Axis
 
 PerAxis = int | Sequence[int]
@@ -46,7 +45,7 @@ def max_pool_with_indices(
     Returns:
         ``(values, indices)``, both ``(*batch, *out, C)``. Indices are int32 and count the cells
         of the input's spatial axes in reading order, as in torch. Of equal maxima the first is
-        taken, of NaNs the last. :func:`max_unpool` is the way back.
+        taken, of NaNs the last. :func:`max_unpool` undoes it.
 
     Raises:
         ValueError, TypeError: for a wrong argument, and for padding so wide that a window
@@ -82,20 +81,18 @@ def spatial(name: str, value: Any, x: jax.Array) -> tuple[int, ...]:
     return x.shape[-1 - rank : -1]
 
 
-def _axes(
-    space: tuple[int, ...], window: Any, stride: Any, padding: Any, dilation: Any
-) -> list[Axis]:
+def _axes(space: tuple[int, ...], window: Any, stride: Any, pads: Any, dilation: Any) -> list[Axis]:
     """Windows as kernels of a convolution: its input, y, is what is pooled."""
     rank = len(space)
     windows = arguments.per_axis("window", window, rank, least=1)
     strides = arguments.per_axis("stride", windows if stride is None else stride, rank, least=1)
     dilations = arguments.per_axis("dilation", dilation, rank, least=1)
-    pads = conventions.parse(padding, rank)
+    pads = padding.parse(pads, rank)
     axes = []
     for index, (m, k, s, d) in enumerate(zip(space, windows, strides, dilations, strict=True)):
         span = d * (k - 1) + 1
         if isinstance(pads, str):
-            lo, hi = conventions.of_convolution(pads, m, span, s)
+            lo, hi = padding.of_convolution(pads, m, span, s)
         else:
             lo, hi = pads[index]
         axis = Axis((m + lo + hi - span) // s + 1, k, m, s, d, lo)
@@ -291,15 +288,15 @@ def nearest_unpool(
 def kept(
     y: jax.Array, space: tuple[int, ...], factors: tuple[int, ...], output_size: Any
 ) -> jax.Array:
-    """The first ``output_size`` cells of ``space`` enlarged by ``factors``; all if None."""
+    """The first ``output_size`` cells of ``space`` upsampled by ``factors``; all if None."""
     if output_size is None:
         return y
     size = arguments.per_axis("output_size", output_size, len(space))
-    for axis, (n, f, asked) in enumerate(zip(space, factors, size, strict=True)):
-        if not (n - 1) * f < asked <= n * f:
+    for axis, (n, f, out) in enumerate(zip(space, factors, size, strict=True)):
+        if not (n - 1) * f < out <= n * f:
             raise ValueError(
                 f"output_size[{axis}] must be one of {(n - 1) * f + 1} to {n * f} for an input of "
-                f"{n} and a factor of {f}, got {asked}."
+                f"{n} and a factor of {f}, got {out}."
             )
-        y = jax.lax.slice_in_dim(y, 0, asked, axis=y.ndim - 1 - len(space) + axis)
+        y = jax.lax.slice_in_dim(y, 0, out, axis=y.ndim - 1 - len(space) + axis)
     return y

@@ -1,6 +1,6 @@
-"""Other ways to more pixels, to compare with: enlarge before a convolution, or shuffle after it.
+"""Other upsampling, to compare with: resize before a convolution, or pixel shuffle after it.
 
-Neither can draw the checkerboard of a transposed convolution whose stamps overlap unevenly:
+Neither can draw the checkerboard of a transposed convolution whose kernels overlap unevenly:
 Odena, Dumoulin and Olah, "Deconvolution and Checkerboard Artifacts" (Distill 2016); Shi et al.
 (arXiv:1609.05158).
 """
@@ -24,7 +24,7 @@ def resize(
     interpolation: str = "nearest",
     output_size: PerAxis | None = None,
 ) -> jax.Array:
-    """A picture enlarged by a whole number per axis, pixel centres in line.
+    """Resized by a whole number per axis, pixel centres in line.
 
     Args:
         x: ``(*batch, *spatial, C)``.
@@ -55,7 +55,7 @@ def resize(
 def pixel_shuffle(
     x: ArrayLike, factor: PerAxis, *, output_size: PerAxis | None = None
 ) -> jax.Array:
-    """Channels laid out as pixels: depth to space, in torch's order of channels.
+    """Depth to space: channels become pixels, in torch's order of channels.
 
     Args:
         x: ``(*batch, *spatial, C * prod(factor))``; the channels of one pixel lie together.

@@ -8,17 +8,22 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from jtconv import Tuning
-from jtconv.cli import app, enlarge
-from jtconv.cli.kernels import LUMA, bilinear, coloured, lanczos
+from jtconv import Tuning, __version__
+from jtconv.cli import app, upsample
+from jtconv.cli.demo import LUMA, coloured, lanczos
+from jtconv.dispatch import choose
 
 SIZE = (13, 9)  # width, height
 MODES = {
@@ -203,7 +208,7 @@ def test_16_bits_travel_through_other_deep_formats(tmp_path):
     assert np.asarray(back).max() > 50000
 
 
-def test_a_gif_says_what_it_loses(tmp_path):
+def test_a_gif_tells_what_it_loses(tmp_path):
     source = saved(picture("RGB"), tmp_path / "a.png")
     assert "256 colours" in jtconv("upsample", source, "-o", tmp_path / "b.gif").output
 
@@ -226,7 +231,7 @@ def test_deep_numbers_are_not_written_where_they_would_wrap(tmp_path):
     assert not (tmp_path / "b.png").exists()
 
 
-def test_of_an_animation_the_first_frame_is_taken_and_that_is_said(tmp_path):
+def test_of_an_animation_the_first_frame_is_taken_and_that_is_told(tmp_path):
     first, second = Image.new("RGB", SIZE, "red"), Image.new("RGB", SIZE, "blue")
     source = saved(first, tmp_path / "a.gif", save_all=True, append_images=[second])
     result = jtconv("upsample", source, "-o", tmp_path / "b.png")
@@ -236,15 +241,15 @@ def test_of_an_animation_the_first_frame_is_taken_and_that_is_said(tmp_path):
 
 def test_a_clear_colour_that_a_palette_does_not_use_is_no_transparency(tmp_path):
     """The first frame of an animation may have one, and still be a JPEG without a word of it."""
-    for number, said in ((1, "mode P is taken as RGB."), (0, "mode P is taken as RGBA.")):
+    for number, note in ((1, "mode P is taken as RGB."), (0, "mode P is taken as RGBA.")):
         image = Image.new("P", SIZE, number)
         image.putpalette([0, 0, 0, 200, 30, 60])
         source = saved(image, tmp_path / f"{number}.png", transparency=0)
         assert opened(source).has_transparency_data
-        assert said in jtconv("upsample", source, "-o", tmp_path / f"{number}.jpg").output
+        assert note in jtconv("upsample", source, "-o", tmp_path / f"{number}.jpg").output
 
 
-def test_the_result_lies_beside_the_picture_and_is_never_overwritten_unasked(tmp_path):
+def test_the_result_lies_next_to_the_picture_and_is_never_overwritten_unasked(tmp_path):
     source = saved(picture("RGB"), tmp_path / "photo.JPG")
     target = tmp_path / "photo-3x.JPG"
     result = jtconv("upsample", source, "--stride", 3)
@@ -270,16 +275,16 @@ def test_a_random_kernel_follows_its_seed(tmp_path):
 
 @pytest.mark.parametrize("seed", [None, 5])
 @pytest.mark.parametrize(("size", "stride"), [(4, 2), (5, 3), (7, 2), (3, 3), (1, 1)])
-def test_strips_leave_no_seam(size, stride, seed, monkeypatch):
+def test_row_tiles_leave_no_seam(size, stride, seed, monkeypatch):
     planes = np.random.default_rng(0).integers(0, 256, (23, 6, 4), np.uint8)
     options = {"has_alpha": True, "size": size, "stride": stride, "seed": seed}
-    whole = enlarge.enlarge(planes, **options)
-    monkeypatch.setattr(enlarge, "STRIP_BYTES", 5 * 4 * 6 * 6 * size**2)
+    whole = upsample.upsampled(planes, **options)
+    monkeypatch.setattr(upsample, "TILE_BYTES", 5 * 4 * 6 * 6 * size**2)
     shares: list[float] = []
-    strips = enlarge.enlarge(planes, **options, advance=shares.append)
+    tiles = upsample.upsampled(planes, **options, advance=shares.append)
     assert len(shares) == 5
     assert shares[-1] == 1
-    assert np.abs(strips.astype(int) - whole).max() <= 1
+    assert np.abs(tiles.astype(int) - whole).max() <= 1
 
 
 def broken(kind, folder):
@@ -353,7 +358,13 @@ def test_wrong_options_end_with_code_2(words, tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    [[], *([name] for name in ["demo", "upsample", "explain", "tune", "draw", "explore", "docs"])],
+    [
+        [],
+        *(
+            [name]
+            for name in ["demo", "upsample", "explain", "tune", "draw", "explore", "info", "docs"]
+        ),
+    ],
 )
 def test_help_has_its_examples(command):
     result = jtconv(*command, "--help")
@@ -362,11 +373,72 @@ def test_help_has_its_examples(command):
 
 
 def test_the_version_is_told():
-    assert jtconv("--version").output.startswith("jtconv ")
+    assert jtconv("--version").output == f"jtconv {__version__}\n"
+
+
+def test_info_tells_versions_devices_and_what_methods_are_chosen_for():
+    facts = json.loads(plain(jtconv("info", "--json")))
+    assert facts["versions"]["jtconv"] == __version__
+    for package in ("jax", "jaxlib", "numpy", "flax"):
+        assert facts["versions"][package] == version(package)
+    assert ("torch" in facts["versions"]) == (find_spec("torch") is not None)
+    assert facts["backend"] == jax.default_backend()
+    assert facts["platform"] == choose.platform()
+    assert len(facts["devices"]) == jax.device_count()
+    lines = dict(line.split(maxsplit=1) for line in plain(jtconv("info")).splitlines())
+    assert lines == {
+        **facts["versions"],
+        **{name: facts[name] for name in ("machine", "cpu", "backend", "platform")},
+        "devices": ", ".join(facts["devices"]),
+    }
+
+
+def without(module, program, *words):
+    """A program run where ``module`` cannot be imported."""
+    start = (
+        "import runpy, sys; hidden, program, *sys.argv[1:] = sys.argv[1:]; "
+        "sys.modules[hidden] = None; "
+        "runpy.run_module(program, run_name='__main__', alter_sys=True)"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", start, module, program, *words],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "program", "package"),
+    [
+        ("typer", "jtconv demo", "typer: python -m pip install 'jtconv[demo]'"),
+        ("rich", "jtconv demo", "rich: python -m pip install 'jtconv[demo]'"),
+        ("PIL", "jtconv explain", "pillow: python -m pip install 'jtconv[demo]'"),
+        ("sklearn", "jtconv demo", "scikit-learn: python -m pip install 'jtconv[demo]'"),
+        ("pdoc", "jtconv docs", "pdoc: python -m pip install 'jtconv[docs]'"),
+        ("sklearn", "jtconv.models.train", "scikit-learn: python -m pip install 'jtconv[train]'"),
+        ("orbax", "jtconv.models.train", "orbax-checkpoint: python -m pip install 'jtconv[train]'"),
+    ],
+)
+def test_a_missing_package_is_one_line_that_names_the_extra(module, program, package):
+    run = without(module, *program.split())
+    assert run.returncode == 1
+    assert (run.stdout, run.stderr.removeprefix("Error: ")) == ("", f"this needs {package}\n")
+
+
+def test_every_extra_is_declared_and_the_script_is_the_guarded_one():
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"jtconv": "jtconv.__main__:main"}
+    sources = (path.read_text(encoding="utf-8") for path in (root / "jtconv").rglob("*.py"))
+    named = {extra for text in sources for extra in re.findall(r'needs\("(\w+)"\)', text)}
+    assert {"demo", "train", "docs"} <= named <= project["optional-dependencies"].keys()
 
 
 def test_smooth_kernels_give_every_phase_the_same_weight():
-    for kernel in (bilinear(4), lanczos(12, 2)):
+    for kernel in (upsample.bilinear(4), lanczos(12, 2)):
         sums = [kernel[a::2, b::2].sum() for a in range(2) for b in range(2)]
         np.testing.assert_allclose(sums, sums[0], rtol=1e-12)
     greys = coloured(lanczos(12, 2), 1.25)[::2, ::2].sum(axis=(0, 1, 2))
@@ -412,11 +484,11 @@ def test_the_demo_may_run_again_where_it_ran_and_tells_what_auto_takes(tmp_path,
     monkeypatch.setenv("COLUMNS", "160")
     small = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     monkeypatch.setattr("jtconv.cli.demo.load_sample_image", lambda name: small)
-    monkeypatch.setattr("jtconv.cli.contest.ENOUGH_SECONDS", 0)
+    monkeypatch.setattr("jtconv.cli.demo.ENOUGH_SECONDS", 0)
     for _ in range(2):
-        said = plain(jtconv("demo"))
-    (method,) = re.findall(r"auto takes (\w+): .", said)
-    assert f"{method} (auto)" in said
+        output = plain(jtconv("demo"))
+    (method,) = re.findall(r"auto takes (\w+): .", output)
+    assert f"{method} (auto)" in output
     assert (tmp_path / "jtconv-demo" / "after.png").exists()
 
 
@@ -427,9 +499,9 @@ def plain(result):
 
 
 def test_explain_from_options():
-    said = plain(jtconv("explain", "--input", "2x2", "--kernel", 4, "--stride", 3))
+    output = plain(jtconv("explain", "--input", "2x2", "--kernel", 4, "--stride", 3))
     for words in ("(1, 2, 2, 1) -> (1, 7, 7, 1)", "y[3*i + t] += x[i] * w[t]", "7 to 9"):
-        assert words in said
+        assert words in output
 
 
 def test_explain_a_layer_of_torch_and_of_keras_and_of_flax():
@@ -439,14 +511,14 @@ def test_explain_a_layer_of_torch_and_of_keras_and_of_flax():
         "--flax": "nnx.ConvTranspose(16, 33, (3, 3), strides=(2, 2), padding='VALID', rngs=rngs)",
     }
     for option, layer in layers.items():
-        said = plain(jtconv("explain", option, layer, "--channels", "16", "--input", "50x100"))
-        assert "(1, 50, 100, 16) -> (1, 101, 201, 33)" in said, option
-        assert "parameters 4,785" in said
+        output = plain(jtconv("explain", option, layer, "--channels", "16", "--input", "50x100"))
+        assert "(1, 50, 100, 16) -> (1, 101, 201, 33)" in output, option
+        assert "parameters 4,785" in output
 
 
 def test_explain_answers_which_padding_gives_a_size():
-    said = plain(jtconv("explain", "--input", 36, "--kernel", 4, "--stride", 2, "--for", 71))
-    assert said.splitlines()[-1] == "W = 71 by padding=2, output_padding=1"
+    output = plain(jtconv("explain", "--input", 36, "--kernel", 4, "--stride", 2, "--for", 71))
+    assert output.splitlines()[-1] == "W = 71 by padding=2, output_padding=1"
 
 
 def test_explain_for_programs():
@@ -458,21 +530,21 @@ def test_explain_for_programs():
     assert {"padding": 2} in told["for"]["paddings"]["H"]
 
 
-def test_explain_in_a_terminal_says_the_same(monkeypatch):
+def test_explain_in_a_terminal_shows_the_same(monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=160)
     monkeypatch.setattr("jtconv.cli.explain.Console", lambda: console)
     plain(jtconv("explain", "--input", "2x2", "--kernel", 4, "--stride", 3))
-    said = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
+    output = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
     for words in ("out = (2 - 1)*3", "torch.nn.ConvTranspose2d(1, 1, 4", "scatter", "┃"):
-        assert words in said
+        assert words in output
 
 
 @pytest.mark.parametrize(
     ("words", "because"),
     [
-        ([], "say the --kernel"),
+        ([], "give the --kernel"),
         (["--kernel", "three"], "--kernel is written as"),
         (["--kernel", "3x3", "--stride", "1x2x3"], "--kernel has 2 axes, and the layer has 3"),
         (["--kernel", "3", "--padding", "1:2:3"], "lo:hi"),
@@ -482,20 +554,20 @@ def test_explain_in_a_terminal_says_the_same(monkeypatch):
         (["--kernel", "3", "--dtype", "real"], "--dtype"),
         (["--kernel", "3", "--conv", "--output-padding", "1"], "--output-padding belongs"),
         (["--kernel", "3", "--output-size", "99"], "output_size[0] must be one of 10"),
-        (["--torch", "ConvTranspose2d(1, 2, 3)", "--stride", "2"], "says the whole layer"),
+        (["--torch", "ConvTranspose2d(1, 2, 3)", "--stride", "2"], "is the whole layer"),
         (["--torch", "Conv2d(1, 2, 3)", "--keras", "Conv2D(1, 2)"], "one layer at a time"),
         (["--torch", "exec('1')"], "not known here"),
     ],
 )
-def test_explain_says_what_it_cannot_read(words, because):
+def test_explain_tells_what_it_cannot_read(words, because):
     refused("explain", *words, because=because)
 
 
 def test_tune_keeps_its_times_and_adds_to_them(tmp_path):
     path = tmp_path / "tuning.json"
-    said = plain(jtconv("tune", "--kernel", 2, "--input", 3, "--out", path))
-    assert "scatter" in said
-    assert "1 problems kept" in said
+    output = plain(jtconv("tune", "--kernel", 2, "--input", 3, "--out", path))
+    assert "scatter" in output
+    assert "1 problems kept" in output
     refused("tune", "--kernel", 2, "--input", 3, "--out", path, because="--force")
     refused("tune", "--kernel", 2, "--add", tmp_path / "none.json", because="cannot read")
     again = plain(jtconv("tune", "--kernel", 2, "--input", 4, "--add", path))
@@ -504,7 +576,7 @@ def test_tune_keeps_its_times_and_adds_to_them(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["gif", "svg", "png"])
-def test_draw_writes_what_the_name_says(suffix, tmp_path):
+def test_draw_writes_what_the_ending_names(suffix, tmp_path):
     path = tmp_path / f"steps.{suffix}"
     words = ("draw", "--input", "2x2", "--kernel", 3, "--stride", 2, "-o", path)
     assert "4 steps" in plain(jtconv(*words))
@@ -526,7 +598,7 @@ def test_draw_and_explore_write_the_page(tmp_path):
 @pytest.mark.parametrize(
     ("words", "because"),
     [
-        (["--kernel", "3"], "say --out"),
+        (["--kernel", "3"], "give --out"),
         (["--kernel", "3", "-o", "{tmp}/a.bmp"], "must end in one of"),
         (["--kernel", "3", "-o", "{tmp}/a.gif", "--frame", "1"], "does not move"),
         (["--kernel", "3", "-o", "{tmp}/a.svg", "--frame", "9"], "frame must be one of 0 to 7"),
@@ -537,7 +609,7 @@ def test_draw_and_explore_write_the_page(tmp_path):
         (["--kernel", "3x2", "--html", "{tmp}/a.html"], "one number for all axes"),
     ],
 )
-def test_draw_says_what_it_cannot(words, because, tmp_path):
+def test_draw_tells_what_it_cannot(words, because, tmp_path):
     refused("draw", *(word.format(tmp=tmp_path) for word in words), because=because)
     assert list(tmp_path.iterdir()) == []
 
@@ -554,7 +626,7 @@ def test_docs_are_pages_with_search(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     page = (tmp_path / "docs" / "jtconv.html").read_text(encoding="utf-8")
-    for name in ("conv_transpose", "explain", "stamp", "search"):
+    for name in ("conv_transpose", "explain", "search"):
         assert name in page
     assert (tmp_path / "docs" / "jtconv" / "draw.html").exists()
     assert "conv_transpose" in (tmp_path / "docs" / "search.js").read_text(encoding="utf-8")

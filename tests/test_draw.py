@@ -7,6 +7,7 @@ import itertools
 import math
 import random
 import re
+import sys
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -17,7 +18,7 @@ from PIL import Image
 import jtconv
 from jtconv.draw import draw
 from jtconv.draw.frame import Cell, Grid, Look
-from jtconv.draw.palette import PALETTES
+from jtconv.draw.scene import PALETTES
 from jtconv.draw.views import VIEWS
 
 
@@ -107,7 +108,7 @@ def test_lit_are_the_taps_of_that_output_cell(problem, view, rng):
         inputs, kernel = {i for i, _ in taps(g, m)}, {t for _, t in taps(g, m)}
         if view == "zeros":
             assert frame.grid("x with zeros").lit() == inputs
-            assert frame.grid("w turned round").lit() == kernel
+            assert frame.grid("w flipped").lit() == kernel
         else:
             assert frame.grid("x").lit() == inputs
             entries = {(*m, *i) for i in inputs}
@@ -115,16 +116,16 @@ def test_lit_are_the_taps_of_that_output_cell(problem, view, rng):
 
 
 @every_problem
-def test_lit_is_the_stamp_of_that_input_cell(problem, rng):
+def test_lit_are_the_products_of_that_input_cell(problem, rng):
     x, w, keywords = numbers(problem, rng)
     drawing = draw(x, w, **keywords)
     g = drawing.problem.geometry
     for i, frame in zip(np.ndindex(g.x_size), drawing.frames, strict=True):
-        stamp = {(m, t) for m in np.ndindex(g.y_size) for at, t in taps(g, m) if at == i}
-        assert {(m, t) for m, _, t in frame.products} == stamp
+        products = {(m, t) for m in np.ndindex(g.y_size) for at, t in taps(g, m) if at == i}
+        assert {(m, t) for m, _, t in frame.products} == products
         assert frame.grid("x").lit() == {i}
-        assert frame.grid("y").lit() == {m for m, _ in stamp}
-        assert frame.grid("w").lit() == {t for _, t in stamp}
+        assert frame.grid("y").lit() == {m for m, _ in products}
+        assert frame.grid("w").lit() == {t for _, t in products}
 
 
 @every_view
@@ -149,17 +150,17 @@ def test_numbers_are_those_of_conv_transpose(problem, rng):
 
 @every_problem
 def test_what_lies_under_the_window_adds_up(problem, rng):
-    """The picture itself, read cell by cell: the window over the zeros times the turned kernel."""
+    """The picture itself, read cell by cell: the window over the zeros times the flipped kernel."""
     x, w, keywords = numbers(problem, rng)
     drawing = draw(x, w, view="zeros", **keywords)
     y = value(x, w, drawing.problem.geometry)
     for m, frame in zip(np.ndindex(y.shape), drawing.frames, strict=True):
-        enlarged, kernel = frame.grid("x with zeros"), frame.grid("w turned round")
-        row, column, height, width = framed(enlarged)
+        dilated, kernel = frame.grid("x with zeros"), frame.grid("w flipped")
+        row, column, height, width = framed(dilated)
         assert (height, width) == kernel.shape
         total = 0.0
         for (down, right), cell in kernel.cells.items():
-            total += number(cell) * number(enlarged.cells[row + down, column + right])
+            total += number(cell) * number(dilated.cells[row + down, column + right])
         assert total == pytest.approx(y[m])
 
 
@@ -217,7 +218,7 @@ def texts(svg):
     return [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_d6_the_stamp_step_by_step():
+def test_d6_the_stamps_step_by_step():
     """2x2, k4, s3: four 4x4 stamps laid 3 apart, 7x7, and the sums where they overlap."""
     drawing = draw((2, 2), (4, 4), stride=3)
     assert [len(frame.products) for frame in drawing.frames] == [16] * 4
@@ -229,7 +230,7 @@ def test_d6_the_stamp_step_by_step():
 
 @every_view
 @pytest.mark.parametrize("theme", PALETTES)
-def test_svg_says_the_numbers(view, theme):
+def test_svg_shows_the_numbers(view, theme):
     drawing = draw((2, 3), (3, 2), stride=2, view=view, theme=theme)
     last = drawing.svg(frame=-1)
     for cell in drawing.frames[-1].grid("y").cells.values():
@@ -243,7 +244,7 @@ def test_svg_says_the_numbers(view, theme):
 
 
 def test_two_moving_drawings_keep_apart_on_one_page():
-    """What a page says in a style it says of every drawing on it."""
+    """A style on a page is one for every drawing on it."""
     first, second = (set(re.findall(r"f[0-9a-f]{8}-\d+", draw((n,), (2,)).svg())) for n in (2, 3))
     assert len(first) == len(second) == 1
     assert first != second
@@ -251,7 +252,7 @@ def test_two_moving_drawings_keep_apart_on_one_page():
 
 def test_without_numbers_nothing_is_written_into_cells():
     plain = draw((2, 2), (3, 3), numbers=False).svg(frame=0)
-    assert texts(plain) == ["x", "w", "y", "x[0, 0] = 1 throws its stamp"]
+    assert texts(plain) == ["x", "w", "y", "x[0, 0] = 1 adds its stamp"]
 
 
 def test_files_hold_every_step(tmp_path):
@@ -302,3 +303,14 @@ def test_a_step_that_is_not_there(frame):
         draw((3,), (2,)).svg(frame)
     with pytest.raises(ValueError, match="suffix"):
         draw((3,), (2,)).save("a.bmp")
+
+
+def test_pixels_need_pillow_and_svg_does_not(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.delitem(sys.modules, "jtconv.draw.bitmap", raising=False)
+    monkeypatch.delattr(jtconv.draw, "bitmap", raising=False)
+    drawing = draw((3,), (2,))
+    assert drawing.svg().startswith("<svg")
+    for paint in (drawing.png, drawing.gif):
+        with pytest.raises(ImportError, match=r"pillow: python -m pip install 'jtconv\[demo\]'"):
+            paint()

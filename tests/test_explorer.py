@@ -17,7 +17,7 @@ from PIL import Image
 import jtconv
 from jtconv import conventions
 from jtconv.draw import draw, explorer
-from jtconv.draw.explorer import part
+from jtconv.draw.page import part
 from jtconv.problem.call import Call, legal_sizes
 from jtconv.problem.geometry import Geometry
 
@@ -26,13 +26,14 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 TIMES = " \N{MULTIPLICATION SIGN} "
 NODE = shutil.which("node")
-# What the page answers for every one of many settings, in the words of JSON.
+# What the page answers for every one of many settings, as JSON.
 ANSWERS = """(many) => many.map((settings) => {
   const trouble = law.trouble(settings);
   if (trouble) return { trouble };
   const solved = law.solve(settings), { axis, y, multiplyAdds, dense, overlap, reachable } = solved;
   const products = settings.rank === 1 ? solved.products : [];
-  const calls = words.say(settings).map(({ framework, call, whyNot }) => [framework, call, whyNot]);
+  const calls = conventions.toText(settings)
+    .map(({ framework, call, whyNot }) => [framework, call, whyNot]);
   return { axis, y, multiplyAdds, dense, overlap, reachable, products, calls };
 })"""
 
@@ -69,9 +70,9 @@ def ours(s):
     )
     drawing = draw((s["input"],) * rank, (s["kernel"],) * rank, **layer)
     problem = drawing.problem
-    said = [
-        [said.framework, None if said.why_not else said.call, said.why_not]
-        for said in conventions.to_text(conventions.Layer(call, bias=True))
+    texts = [
+        [text.framework, None if text.why_not else text.call, text.why_not]
+        for text in conventions.to_text(conventions.Layer(call, bias=True))
     ]
     return {
         "axis": dict(zip(names, (*sizes, *axis.crops, axis.y_size), strict=True)),
@@ -83,7 +84,7 @@ def ours(s):
         "products": [{"m": list(m), "i": list(i), "t": list(t)} for m, i, t in problem.products]
         if rank == 1
         else [],
-        "calls": said,
+        "calls": texts,
     }
 
 
@@ -108,7 +109,7 @@ def compare(answers, many):
 def test_the_arithmetic_of_the_page_is_ours():
     many = settings(2400)
     script = (
-        f"{part('law.js')}\n{part('words.js')}\n"
+        f"{part('law.js')}\n{part('conventions.js')}\n"
         f"const many = JSON.parse(require('fs').readFileSync(0, 'utf8'));\n"
         f"process.stdout.write(JSON.stringify(({ANSWERS})(many)));"
     )
@@ -176,8 +177,8 @@ def move(page, **sliders):
 
 def numbers(page, grid):
     """The numbers that can be read in a grid, in order."""
-    said = page.locator(f"#{grid} [data-key]").all_text_contents()
-    return [int(text) if text else None for text in said]
+    texts = page.locator(f"#{grid} [data-key]").all_text_contents()
+    return [int(text) if text else None for text in texts]
 
 
 def lit(page, grid):
@@ -214,7 +215,7 @@ def test_sliders_moved_and_numbers_read_back(page, rank):
         assert page.locator("#fact-with-zeros").inner_text() == f"{plan.dense_multiply_adds:,}"
         size = TIMES.join([str(y.shape[0])] * rank)
         assert page.locator("#fact-size").inner_text().endswith(f"→ {size}")
-        torch = page.locator("#words li:nth-of-type(2) code").inner_text()
+        torch = page.locator("#conventions li:nth-of-type(2) code").inner_text()
         assert torch.startswith(f"torch.nn.ConvTranspose{rank}d(16, 32, {now['kernel']}")
 
 
@@ -239,8 +240,8 @@ def test_pointing_at_an_output_cell_lights_its_taps_in_every_view(page):
 
 def test_pointing_at_the_matrix(page):
     page.locator("#matrix").scroll_into_view_if_needed()
-    unit = page.evaluate("matrix.unit")
-    page.locator("#matrix").hover(position={"x": unit * 0.5, "y": unit * 24.5})
+    size = page.evaluate("matrix.cellSize")
+    page.locator("#matrix").hover(position={"x": size * 0.5, "y": size * 24.5})
     assert lit(page, "y") == {24}
     assert lit(page, "x") == {0, 1, 2, 3}
 
@@ -277,9 +278,9 @@ def test_by_keyboard_alone(page):
 
 def test_calls_are_copied(page):
     page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
-    page.locator("#words li:nth-of-type(2) button").click()
+    page.locator("#conventions li:nth-of-type(2) button").click()
     assert page.evaluate("copied") == "torch.nn.ConvTranspose2d(16, 32, 4, stride=3)"
-    assert page.locator("#words li:nth-of-type(2) button").inner_text() == "Copied"
+    assert page.locator("#conventions li:nth-of-type(2) button").inner_text() == "Copied"
 
 
 @pytest.mark.parametrize(

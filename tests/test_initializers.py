@@ -52,7 +52,7 @@ def test_bilinear_copies_each_channel_in_groups_too(shape, groups):
 
 
 def test_bilinear_of_a_longer_kernel():
-    """The tent stays in the middle, zeros around it; a given factor says how wide it is."""
+    """The tent stays in the middle, zeros around it; a given factor is how wide it is."""
     w = initializers.bilinear(2)(KEY, (6, 1, 1))[:, 0, 0]
     np.testing.assert_array_equal(w, [0, 0.25, 0.75, 0.75, 0.25, 0])
 
@@ -91,19 +91,19 @@ LAYERS = [  # kernel, stride, channels in, out, groups
 
 
 @pytest.mark.parametrize("transpose_kernel", [False, True])
-@pytest.mark.parametrize(("kernel", "stride", "depth", "width", "groups"), LAYERS)
-def test_variance_is_kept(kernel, stride, depth, width, groups, transpose_kernel):
+@pytest.mark.parametrize(("kernel", "stride", "c_in", "c_out", "groups"), LAYERS)
+def test_variance_is_kept(kernel, stride, c_in, c_out, groups, transpose_kernel):
     """Of the result with fan_in, of the gradient with fan_out: normal in, variance 1 out."""
     for mode in ("fan_in", "fan_out"):
         init = initializers.variance_scaling(
             1.0, mode, "normal", stride=stride, groups=groups, transpose_kernel=transpose_kernel
         )
-        shape = (width // groups, depth) if transpose_kernel else (depth // groups, width)
-        # Taps that meet, on average over output cells (forward) or always (back).
+        shape = (c_out // groups, c_in) if transpose_kernel else (c_in // groups, c_out)
+        # Valid taps, on average over output cells (forward) or always (back).
         taps = math.prod(kernel) / (math.prod(stride) if mode == "fan_in" else 1)
-        met = (depth if mode == "fan_in" else width) // groups
+        channels = (c_in if mode == "fan_in" else c_out) // groups
         w = np.asarray(init(KEY, (*kernel, *shape)))
-        assert abs(w.var() * taps * met - 1) < 5 * math.sqrt(2 / w.size)
+        assert abs(w.var() * taps * channels - 1) < 5 * math.sqrt(2 / w.size)
         assert abs(w.mean()) < 5 * w.std() / math.sqrt(w.size)
 
 

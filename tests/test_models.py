@@ -9,8 +9,7 @@ import pytest
 from flax import nnx
 
 from jtconv import models
-from jtconv.models.igc import interleave
-from jtconv.models.stage import frozen
+from jtconv.models.blocks import frozen, interleave
 from tests.compare import assert_close
 
 RNGS = 3
@@ -274,7 +273,7 @@ def test_projection_leaves_the_encoder_as_it_was(rng):
     assert not encoder.stages[0].norms[0].use_running_average
 
 
-def test_what_is_wrong_is_said(rng):
+def test_what_is_wrong_is_told(rng):
     encoder = models.VGG(2, (4,), (1,), rngs=nnx.Rngs(RNGS))
     x = noise(rng, 1, 6, 6, 2)
     with pytest.raises(ValueError, match=r"stage must be in 0 \.\. 0, got 1"):

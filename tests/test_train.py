@@ -20,13 +20,10 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from jtconv.models.train import command, digits, metrics, pictures, scenes
-from jtconv.models.train.checkpoints import Checkpoints
-from jtconv.models.train.classifier import classifier
-from jtconv.models.train.folder import Folder, Run
-from jtconv.models.train.recipe import Results
-from jtconv.models.train.recipes import RECIPES
-from jtconv.models.train.thresholding import by_threshold
+from jtconv.models.train import command, data, metrics, results
+from jtconv.models.train.command import RECIPES
+from jtconv.models.train.results import Folder, Results, Run
+from jtconv.models.train.trainer import Checkpoints
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +65,7 @@ def test_frechet_distance_is_the_formula_with_a_matrix_root_by_scipy(rng):
 
 
 def test_held_out_digits_are_not_learnt_from():
-    seen, held_out = digits.split()
+    seen, held_out = data.digits()
     assert (len(seen.ink), len(held_out.ink)) == (1197, 600)
     assert set(seen.names) == set(held_out.names) == set(range(10))
     known = {ink.tobytes() for ink in seen.ink}
@@ -76,11 +73,11 @@ def test_held_out_digits_are_not_learnt_from():
 
 
 def test_scenes_hold_two_named_digits_each_and_depend_on_the_key_alone():
-    make = jax.jit(scenes.scenes, static_argnums=2)
-    seen, _ = scenes.sources()
+    make = jax.jit(data.scenes, static_argnums=2)
+    seen, _ = data.photographs()
     batch = make(jax.random.key(0), seen, 8)
     again, other = make(jax.random.key(0), seen, 8), make(jax.random.key(1), seen, 8)
-    assert batch.pictures.shape == (8, scenes.SIZE, scenes.SIZE, 3)
+    assert batch.pictures.shape == (8, data.SIZE, data.SIZE, 3)
     assert 0 <= batch.pictures.min() < batch.pictures.max() <= 1
     np.testing.assert_array_equal(batch.pictures, again.pictures)
     assert not np.array_equal(batch.pictures, other.pictures)
@@ -90,10 +87,10 @@ def test_scenes_hold_two_named_digits_each_and_depend_on_the_key_alone():
 
 
 def test_held_out_photographs_are_other_parts():
-    seen, held_out = scenes.sources()
+    seen, held_out = data.photographs()
     width = seen.photographs.shape[2] + held_out.photographs.shape[2]
     assert width == 640
-    assert held_out.photographs.shape[2] > scenes.SIZE
+    assert held_out.photographs.shape[2] > data.SIZE
     assert not np.array_equal(seen.photographs[:, :, -100:], held_out.photographs[:, :, :100])
 
 
@@ -102,13 +99,13 @@ def test_thresholding_finds_what_stands_out_and_is_told_its_name():
     classes = np.zeros((1, 8, 8), np.int32)
     picture[0, 1:4, 1:4], classes[0, 1:4, 1:4] = 0.9, 3
     picture[0, 5:7, 5:7], classes[0, 5:7, 5:7] = 0.1, 7
-    np.testing.assert_array_equal(by_threshold(picture, classes), classes)
+    np.testing.assert_array_equal(metrics.by_threshold(picture, classes), classes)
 
 
 def test_classifier_is_worth_its_verdict():
-    judge = classifier(16)
-    _, held_out = digits.split()
-    large = np.asarray(digits.enlarged(held_out.ink, 16))
+    judge = metrics.classifier(16)
+    _, held_out = data.digits()
+    large = np.asarray(data.resized(held_out.ink, 16))
     assert judge.accuracy > 0.95
     assert judge.accuracy == (judge.chances(large).argmax(1) == held_out.names).mean()
     # The features are what its verdict is made of.
@@ -118,13 +115,13 @@ def test_classifier_is_worth_its_verdict():
 
 def test_pictures(rng):
     row = rng.random((3, 4, 5, 1))
-    image = pictures.grid([row, row])
+    image = results.grid([row, row])
     assert image.size == (3 * 5 + 2 * 2, 2 * 4 + 2)
     classes = np.array([[[0, 3], [10, 0]]])
-    painted = pictures.overlay(np.ones((1, 2, 2, 3)), classes)
+    painted = results.overlay(np.ones((1, 2, 2, 3)), classes)
     assert painted[0, 0, 0].tolist() == [0.5, 0.5, 0.5]
     assert len({tuple(colour) for colour in painted[0].reshape(4, 3)}) == 3
-    signed = pictures.contrast(np.array([[-2.0, 0.0, 1.0], [0.0, 0.0, 0.0]]))
+    signed = results.contrast(np.array([[-2.0, 0.0, 1.0], [0.0, 0.0, 0.0]]))
     np.testing.assert_allclose(signed, [[0.0, 0.5, 0.75], [0.5, 0.5, 0.5]], atol=0.01)
 
 

@@ -27,7 +27,7 @@ class Pooling(NamedTuple):
     dilation: tuple[int, ...]
     number: int
 
-    def words(self) -> dict[str, Any]:
+    def keywords(self) -> dict[str, Any]:
         return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
 
     def x(self, dtype: Any = np.float32) -> np.ndarray:
@@ -85,14 +85,14 @@ def test_as_torch(p):
 
     by_channels = np.moveaxis(scale.numpy(), 1, -1)
     across = np.moveaxis(weights.numpy(), 1, -1)
-    ours, found, pulled, laid, unpulled = there_and_back(p, p.x(), by_channels, across)
+    ours, found, pulled, unpooled, unpulled = there_and_back(p, p.x(), by_channels, across)
     np.testing.assert_array_equal(planes(ours), values.detach())
     np.testing.assert_array_equal(planes(found), indices)
     assert_close(planes(pulled), x.grad)
     once = np.zeros(x.shape[:2] + flat.shape[2:])
     np.add.at(once.reshape(-1, flat.shape[2]), _rows(indices), 1)
     alone = once.reshape(x.shape) < 2  # where several windows meet, any of them may win
-    assert_close(np.where(alone, planes(laid), 0), np.where(alone, back.detach(), 0))
+    assert_close(np.where(alone, planes(unpooled), 0), np.where(alone, back.detach(), 0))
     gradient = torch.gather(weights.flatten(2), 2, indices.flatten(2)).reshape(values.shape)
     assert_close(planes(unpulled), gradient)
 
@@ -102,11 +102,11 @@ def test_as_torch(p):
 )
 def there_and_back(p: Pooling, x: Any, scale: Any, across: Any) -> Any:
     """Values, indices and gradient of pooling; of unpooling the scaled values; in one program."""
-    pool = functools.partial(max_pool_with_indices, window=p.window, **p.words())
+    pool = functools.partial(max_pool_with_indices, window=p.window, **p.keywords())
     values, pull, indices = jax.vjp(pool, x, has_aux=True)
     unpool = functools.partial(max_unpool, indices=indices, output_size=p.input)
-    laid, unpull = jax.vjp(unpool, values * scale)
-    return values, indices, pull(scale)[0], laid, unpull(across)[0]
+    unpooled, unpull = jax.vjp(unpool, values * scale)
+    return values, indices, pull(scale)[0], unpooled, unpull(across)[0]
 
 
 def _rows(indices: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +158,7 @@ def looped(x: np.ndarray, p: Pooling) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("p", TABLE[:4])
 @pytest.mark.parametrize("dtype", [np.float32, np.int8, jnp.bfloat16])
 def test_by_definition(p, dtype):
-    pool = jax.jit(lambda x: max_pool_with_indices(x, p.window, **p.words()))
+    pool = jax.jit(lambda x: max_pool_with_indices(x, p.window, **p.keywords()))
     values, indices = pool(p.x(dtype))
     want = looped(p.x(), p)
     assert values.dtype == dtype and indices.dtype == jnp.int32
@@ -167,7 +167,7 @@ def test_by_definition(p, dtype):
 
 
 def test_minus_infinity_and_nan():
-    """Padding never wins, whatever it meets."""
+    """Padding never wins, not even against these."""
     x = np.full((1, 4, 1), -np.inf, np.float32)
     values, indices = max_pool_with_indices(x, 3, stride=1, padding=1)
     np.testing.assert_array_equal(indices[0, :, 0], [0, 0, 1, 2])
@@ -231,22 +231,22 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("words", "message"), WRONG)
-def test_pooling_refuses(words, message):
+@pytest.mark.parametrize(("keywords", "message"), WRONG)
+def test_pooling_refuses(keywords, message):
     with pytest.raises(ValueError, match=message):
-        max_pool_with_indices(np.ones((1, 4, 5, 2)), **{"window": 2, **words})
+        max_pool_with_indices(np.ones((1, 4, 5, 2)), **{"window": 2, **keywords})
 
 
 def test_unpooling_refuses():
     y, indices = np.ones((2, 2, 1)), np.ones((2, 2, 1), np.int32)
-    for words, message in (
+    for arguments, message in (
         ((y, indices[:1]), "indices must have the shape of y"),
         ((y, indices.astype(float)), "indices must be integers"),
         ((y, indices + 7), r"indices must lie in 0 to 3 for output_size \(4,\), got 8 to 8"),
         ((y, indices - 2), "got -1 to -1"),
     ):
         with pytest.raises((ValueError, TypeError), match=message):
-            max_unpool(*words, output_size=(4,))
+            max_unpool(*arguments, output_size=(4,))
     with pytest.raises(TypeError, match="complex numbers have no order"):
         max_pool_with_indices(y.astype(complex), 2)
     traced = jax.jit(lambda i: max_unpool(y, i, output_size=(4,)))

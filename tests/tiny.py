@@ -21,9 +21,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from jtconv.models.train.checkpoints import Checkpoint, Checkpoints
-from jtconv.models.train.recipe import Recipe, Results
-from jtconv.models.train.trainer import Trainer
+from jtconv.models.train.results import Results
+from jtconv.models.train.trainer import Checkpoint, Checkpoints, Recipe, Trainer
 from jtconv.nnx import ConvTranspose
 
 EVERY = 2

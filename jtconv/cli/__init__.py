@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
-import typer
+from jtconv import __version__, extras
 
-from jtconv.cli import demo, docs, draw, explain, tune, upsample
+with extras.needs("demo"):
+    import typer
+
+    from jtconv.cli import demo, docs, draw, explain, info, tune, upsample
 
 EPILOG = "See a command's own page with  jtconv COMMAND --help ."
 
@@ -23,17 +25,14 @@ app.command("explain", epilog=explain.EPILOG)(explain.run)
 app.command("tune", epilog=tune.EPILOG)(tune.run)
 app.command("draw", epilog=draw.EPILOG)(draw.run)
 app.command("explore", epilog=draw.EXPLORE_EPILOG)(draw.explore)
+app.command("info", epilog=info.EPILOG)(info.run)
 app.command("docs", epilog=docs.EPILOG)(docs.run)
 
 
 def _show_version(wanted: bool) -> None:
-    if not wanted:
-        return
-    try:
-        typer.echo(f"jtconv {version('jtconv')}")
-    except PackageNotFoundError:
-        typer.echo("jtconv (run from its sources, not installed)")
-    raise typer.Exit
+    if wanted:
+        typer.echo(f"jtconv {__version__}")
+        raise typer.Exit
 
 
 @app.callback(epilog=EPILOG)
@@ -48,11 +47,6 @@ def root(
     """Transposed convolution for JAX, on real pictures.
 
     Pictures go through `jtconv.conv_transpose`, the same function that a program would call.
-    Nothing is fetched from a network, and no file that you name is overwritten unless you say
+    Nothing is fetched from a network, and no file that you name is overwritten unless you add
     `--force`.
     """
-
-
-def main() -> None:
-    """Run the command line; what the `jtconv` script and ``python -m jtconv`` call."""
-    app(prog_name="jtconv")

@@ -1,4 +1,4 @@
-"""What the commands say and how they say no."""
+"""How the commands write files, show progress, and refuse."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from jtconv.extras import MissingExtra
+
 
 class Refusal(ValueError):
     """The command cannot go on, and the message tells the user why and what to do."""
@@ -23,17 +25,12 @@ class Refusal(ValueError):
 
 @contextmanager
 def refusals_shown() -> Iterator[None]:
-    """A `Refusal` ends the command with its message and exit code 1, without a traceback."""
+    """A refusal ends the command with its message and exit code 1, without a traceback."""
     try:
         yield
-    except Refusal as refusal:
+    except (Refusal, MissingExtra) as refusal:
         typer.secho(f"Error: {refusal}", err=True, fg="red")
         raise typer.Exit(1) from None
-
-
-def say(message: str) -> None:
-    """One line for the user, never wrapped: paths must stay whole to be copied."""
-    typer.echo(message)
 
 
 def progress() -> Progress:
@@ -56,7 +53,7 @@ def keep_existing(paths: Iterable[Path], force: bool) -> None:
         if path.is_dir():
             raise Refusal(f"{path} is a folder; name a file to write.")
         if path.exists() and not force:
-            raise Refusal(f"{path} exists already; say --force to overwrite it.")
+            raise Refusal(f"{path} exists already; add --force to overwrite it.")
 
 
 def write(path: Path, data: bytes) -> None:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import warnings
 import webbrowser
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jtconv.cli.console import Refusal, refusals_shown, say
+from jtconv import extras
+from jtconv.cli.console import Refusal, refusals_shown
 
-ROOMS = ("nnx", "linen", "interop", "initializers", "models", "draw")
-# Files named after the one function that is public in them.
-HIDDEN = (
-    "!jtconv.methods",
-    "!jtconv.draw.explorer",
-    "!jtconv.nnx.accelerate",
-    "!jtconv.linen.accelerate",
-)
+PACKAGES = [
+    f"jtconv.{name}" for name in ("nnx", "linen", "interop", "initializers", "models", "draw")
+]
 FOLDER = Path("jtconv-docs")
 EPILOG = """
 **Examples**
@@ -43,22 +38,19 @@ def run(
     The pages need no network and no server. Older pages in the folder are replaced.
     """
     with refusals_shown():
-        if find_spec("pdoc") is None:
-            raise Refusal("pdoc is not installed: python -m pip install 'jtconv[docs]'.")
         if out.exists() and not out.is_dir():
             raise Refusal(f"{out} is no folder.")
         _render(out)
-        say(f"{out / 'index.html'}")
+        typer.echo(out / "index.html")
         if browse:
             webbrowser.open((out / "index.html").resolve().as_uri())
 
 
 def _render(out: Path) -> None:
-    import pdoc  # only here: an extra that few commands need
-
+    with extras.needs("docs"):
+        import pdoc
     pdoc.render.configure(docformat="google", footer_text="jtconv")
-    rooms = [f"jtconv.{room}" for room in ROOMS if find_spec(f"jtconv.{room}")]
     with warnings.catch_warnings():
         # Annotations that name a framework which is not installed stay as they are written.
         warnings.simplefilter("ignore")
-        pdoc.pdoc("jtconv", *rooms, *HIDDEN, output_directory=out)
+        pdoc.pdoc("jtconv", *PACKAGES, output_directory=out)

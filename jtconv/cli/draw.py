@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from jtconv.cli.console import Refusal, keep_existing, say, write
-from jtconv.cli.problem import Problem, about_a_problem
+from jtconv.cli.console import Refusal, keep_existing, write
+from jtconv.cli.problem import Problem, with_layer_options
 from jtconv.draw import draw, explorer
 from jtconv.draw.drawing import SUFFIXES
 
 EPILOG = """
 **Examples**
 
-- `jtconv draw --input 2x2 --kernel 4 --stride 3 -o stamps.gif` — four stamps, overlaps added
+- `jtconv draw --input 2x2 --kernel 4 --stride 3 -o stamps.gif` — four stamps, overlaps summed
 
 - `jtconv draw --input 3x3 --kernel 3 --stride 2 --padding 1 --view zeros -o zeros.svg`
 
@@ -34,7 +34,7 @@ EXPLORE_EPILOG = """
 PAGE = Path("jtconv-explorer.html")
 
 
-@about_a_problem()
+@with_layer_options()
 def run(
     problem: Problem,
     out: Annotated[
@@ -57,7 +57,7 @@ def run(
     """
     paths = [path for path in (out, html) if path is not None]
     if not paths:
-        raise Refusal("say --out with a file to draw into, or --html for the page.")
+        raise Refusal("give --out with a file to draw into, or --html for the page.")
     keep_existing(paths, force)
     if html is not None:
         _write_page(problem, html)
@@ -66,10 +66,10 @@ def run(
         look: dict[str, Any] = {"view": view, "numbers": numbers, "theme": theme, "cell": cell}
         steps = draw(problem.input, _kernel(problem), **look, seconds=seconds, **_keywords(problem))
         write(out, steps.encode(out.suffix, frame))
-        say(f"{len(steps.frames)} steps: {out}")
+        typer.echo(f"{len(steps.frames)} steps: {out}")
 
 
-@about_a_problem(input="3x3", kernel="3", stride="2")
+@with_layer_options(input="3x3", kernel="3", stride="2")
 def explore(
     problem: Problem,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = PAGE,
@@ -100,16 +100,14 @@ def _kernel(problem: Problem) -> tuple[int, ...]:
 
 
 def _keywords(problem: Problem) -> dict[str, Any]:
-    """One channel is drawn, whatever the groups."""
-    return {name: value for name, value in problem.keywords.items() if name not in _CHANNELS}
-
-
-_CHANNELS = ("groups", "flip_kernel")
+    """One channel is drawn, whatever the groups; and the kernel as it lies in the array."""
+    left_out = ("groups", "flip_kernel")
+    return {name: value for name, value in problem.keywords.items() if name not in left_out}
 
 
 def _write_page(problem: Problem, path: Path) -> None:
     write(path, explorer(**_start(problem)).encode())
-    say(f"{path}")
+    typer.echo(path)
 
 
 def _start(problem: Problem) -> dict[str, int]:

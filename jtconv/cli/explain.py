@@ -1,4 +1,4 @@
-"""``jtconv explain``: the law, the sizes, the costs and the words of one layer."""
+"""``jtconv explain``: the law, sizes, costs, methods and other frameworks' calls of one layer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 import jtconv
-from jtconv.cli.console import say
-from jtconv.cli.problem import Problem, about_a_problem
+from jtconv.cli.problem import Problem, with_layer_options
 from jtconv.plan import Plan
 from jtconv.plan import plan as text
 
 EPILOG = """
 **Examples**
 
-- `jtconv explain --input 2x2 --kernel 4 --stride 3` — four stamps, laid 3 apart
+- `jtconv explain --input 2x2 --kernel 4 --stride 3` — four kernels, laid 3 apart
 
 - `jtconv explain --torch "ConvTranspose2d(16, 33, 3, stride=2)" --input 50x100`
 
@@ -31,7 +30,7 @@ EPILOG = """
 """
 
 
-@about_a_problem()
+@with_layer_options()
 def run(
     problem: Problem,
     wanted: Annotated[
@@ -40,9 +39,9 @@ def run(
     time: Annotated[bool, typer.Option("--time", help="Measure the methods, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
 ) -> None:
-    """Explain one layer: sizes, costs, overlaps, other frameworks' words, and methods.
+    """Explain one layer: sizes, costs, overlaps, its call in other frameworks, and methods.
 
-    Nothing is computed unless `--time` is said. `lo` and `hi` are the cells cropped from the
+    Nothing is computed unless `--time` is given. `lo` and `hi` are the cells cropped from the
     full output (of a plain convolution the zeros put around its input), D is the effective
     kernel, `taps` the kernel cells that an output cell sums away from the edges, and `sees` the
     input cells that it spans.
@@ -52,23 +51,23 @@ def run(
     )
     answers = {axis.name: axis.paddings_for(wanted) for axis in plan.axes} if wanted else {}
     if as_json:
-        say(json.dumps(plan.as_dict() | _for(wanted, answers), indent=1, default=str))
+        typer.echo(json.dumps(plan.as_dict() | _for(wanted, answers), indent=1, default=str))
         return
     console = Console()
     if console.is_terminal:
         _show(console, plan)
     else:
-        say(str(plan))
-    for name, ways in answers.items():
-        say(f"{name} = {wanted} by " + " or ".join(map(_keywords, ways)))
+        typer.echo(str(plan))
+    for name, paddings in answers.items():
+        typer.echo(f"{name} = {wanted} by " + " or ".join(map(_keywords, paddings)))
 
 
 def _for(wanted: int | None, answers: dict[str, Any]) -> dict[str, Any]:
     return {"for": {"size": wanted, "paddings": answers}} if wanted else {}
 
 
-def _keywords(way: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in way.items())
+def _keywords(padding: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in padding.items())
 
 
 def _show(console: Console, plan: Plan) -> None:
@@ -78,9 +77,9 @@ def _show(console: Console, plan: Plan) -> None:
     console.print(_table(text.axis_table(plan)))
     for line in [*text.laws(plan), text.overlap(plan)]:
         console.print(Text(line), soft_wrap=True)
-    for name, said in text.framework_lines(plan):
+    for name, line in text.framework_lines(plan):
         console.print(Text(f"\n{name}", style="bold cyan"))
-        console.print(Text(f"  {said}"), soft_wrap=True)
+        console.print(Text(f"  {line}"), soft_wrap=True)
     for side in plan.sides:
         console.print(_table(text.side_table(side), chosen=side.choice.method))
 

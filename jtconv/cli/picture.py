@@ -1,8 +1,13 @@
-"""Picture files to arrays, in a mode whose numbers mean amounts."""
+"""Picture files to arrays and back, keeping mode and depth wherever the format can.
+
+Arrays are in a mode whose numbers mean amounts, so that they may be blended.
+"""
 
 from __future__ import annotations
 
+import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +19,33 @@ from jtconv.cli.console import Refusal
 # Modes whose bands may be blended as they are.  Others are converted to one of them.
 DTYPES = {"I;16": "<u2", "I": "=i4", "F": "=f4"}
 BLENDABLE = {"1", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", *DTYPES}
+# What each format gives back as it was written.  Asked for more, Pillow may refuse, but may as
+# well clip 16 bits to 8, drop the opacity or shrink the picture without a word.
+HOLDS = {
+    "AVIF": ["RGB", "RGBA"],
+    "BMP": ["1", "L", "RGB"],
+    "GIF": ["1", "L", "RGB", "RGBA"],
+    "JPEG": ["L", "RGB", "CMYK"],
+    "JPEG2000": ["L", "LA", "RGB", "RGBA", "CMYK", "I;16"],
+    "PNG": ["1", "L", "LA", "RGB", "RGBA", "I;16"],
+    "PPM": ["1", "L", "RGB", "I;16", "F"],
+    "QOI": ["RGB", "RGBA"],
+    "TGA": ["L", "LA", "RGB", "RGBA"],
+    "TIFF": ["1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F"],
+    "WEBP": ["RGB", "RGBA"],
+}
+# What to take, the first that is held, where the mode itself is not.
+INSTEAD = {
+    "1": ["L", "RGB"],
+    "L": ["RGB"],
+    "LA": ["RGBA", "L", "RGB"],
+    "RGBA": ["RGB"],
+    "CMYK": ["RGB"],
+    "YCbCr": ["RGB"],
+    "I;16": ["L", "RGB"],
+}
+KEEPS_EXIF = {"JPEG", "PNG", "WEBP", "AVIF"}
+KEEPS_PROFILE = KEEPS_EXIF | {"TIFF"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +65,7 @@ class Picture:
 
 
 def read(path: Path, most_pixels: float) -> Picture:
-    """The first frame of a picture file, turned the way up its EXIF orientation says."""
+    """The first frame of a picture file, the way up that its EXIF orientation tells."""
     if not path.exists():
         raise Refusal(f"there is no file {path}.")
     if not path.is_file():
@@ -44,7 +76,7 @@ def read(path: Path, most_pixels: float) -> Picture:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 _keep_within(image.size, most_pixels)
-                return _taken_apart(image)
+                return _decoded(image)
     except Refusal:
         raise
     except UnidentifiedImageError:
@@ -63,7 +95,7 @@ def _keep_within(size: tuple[int, int], most_pixels: float) -> None:
         )
 
 
-def _taken_apart(image: Image.Image) -> Picture:
+def _decoded(image: Image.Image) -> Picture:
     notes, tile = [], getattr(image, "tile", [])
     if getattr(image, "n_frames", 1) > 1:
         notes.append(f"only the first of {image.n_frames} frames is taken")  # type: ignore[attr-defined]
@@ -105,3 +137,64 @@ def _as_16_bits(picture: Picture) -> Picture:
     if picture.planes.min() >= 0 and picture.planes.max() < 2**16:
         return replace(picture, planes=picture.planes.astype("<u2"), mode="I;16")
     return picture
+
+
+def writable_format(path: Path) -> str | None:
+    """Pillow's name for the format of a file so named, if it is one to write."""
+    name = Image.registered_extensions().get(path.suffix.lower())
+    return name if name in HOLDS and name in Image.SAVE else None
+
+
+def export(picture: Picture, path: Path) -> tuple[bytes, str, tuple[str, ...]]:
+    """The bytes of a file so named, the mode they are in, and what could not be kept."""
+    format_name = writable_format(path)
+    if format_name is None:
+        raise Refusal(f"{path.name} has no ending of a picture format; try .png, .jpg or .tif.")
+    modes = [picture.mode, *INSTEAD.get(picture.mode, [])]
+    mode = next((m for m in modes if m in HOLDS[format_name]), None)
+    if mode is None:
+        raise Refusal(f"{format_name} cannot hold mode {picture.mode}; try .tif.")
+    try:
+        data = _bytes(_converted(_assembled(picture), mode), format_name, picture)
+    except (OSError, ValueError) as error:  # too large for the format, for one
+        raise Refusal(f"{path.name} cannot be written: {error}.") from None
+    return data, mode, tuple(_losses(picture.mode, mode, format_name))
+
+
+def _losses(mode: str, written: str, format_name: str) -> Iterator[str]:
+    if written != mode:
+        yield f"{format_name} cannot hold mode {mode}: it is written as {written}"
+    if format_name == "GIF" and written.startswith("RGB"):
+        yield "GIF holds 256 colours, and pixels either clear or opaque"
+
+
+def _bytes(image: Image.Image, format_name: str, picture: Picture) -> bytes:
+    options: dict[str, object] = {"quality": 95} if format_name in ("JPEG", "WEBP", "AVIF") else {}
+    if format_name in KEEPS_EXIF and picture.exif:
+        options["exif"] = picture.exif
+    # A profile describes the numbers of one colour space: it must not outlive a conversion.
+    if format_name in KEEPS_PROFILE and picture.profile and image.mode == picture.mode:
+        options["icc_profile"] = picture.profile
+    file = io.BytesIO()
+    image.save(file, format_name, **options)
+    return file.getvalue()
+
+
+def _assembled(picture: Picture) -> Image.Image:
+    height, width, _ = picture.planes.shape
+    if picture.mode == "1":
+        black_or_white = np.where(picture.planes >= 128, 255, 0).astype(np.uint8)
+        return Image.frombytes("L", (width, height), black_or_white.tobytes()).convert("1")
+    planes = picture.planes.astype(DTYPES.get(picture.mode, "u1"), copy=False)
+    return Image.frombytes(picture.mode, (width, height), planes.tobytes())
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode:
+        return image
+    if image.mode == "I;16":
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    if image.mode in ("LA", "RGBA") and mode in ("L", "RGB"):
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return image.convert(mode)

@@ -1,4 +1,4 @@
-"""One convolution in words of the command line: what explain, tune and draw are call about."""
+"""One layer and its input as options of the command line: what explain, tune and draw are about."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import typer
 
 from jtconv import conventions
 from jtconv.cli.console import Refusal, refusals_shown
-from jtconv.cli.sizes import channels as in_and_out
-from jtconv.cli.sizes import on_every_axis, paddings, sizes
 from jtconv.conventions import LayerSpec
+from jtconv.problem.padding import NAMES
 from jtconv.problem.task import Op
 
 Text = str | None
+Pairs = tuple[int | tuple[int, int], ...]
 
 
 def _option(*names: str, help: str, **more: Any) -> Any:
@@ -48,8 +48,8 @@ class Problem:
     @property
     def w(self) -> jax.ShapeDtypeStruct:
         """The kernel, without numbers."""
-        depth = self.in_channels // self.keywords["groups"]
-        return self._array(*self.layer.kernel, depth, self.layer.out_channels)
+        channels = self.in_channels // self.keywords["groups"]
+        return self._array(*self.layer.kernel, channels, self.layer.out_channels)
 
     @property
     def bias(self) -> jax.ShapeDtypeStruct | None:
@@ -60,7 +60,7 @@ class Problem:
         return jax.ShapeDtypeStruct(shape, jax.numpy.dtype(self.dtype))
 
 
-def problem(
+def parse(
     input: Annotated[
         str, _option("--input", "-i", help="Spatial size, one number for all axes.")
     ] = "8",
@@ -88,40 +88,41 @@ def problem(
     batch: Annotated[int, _option("--batch", "-n", min=0, help="Examples at once.")] = 1,
     dtype: Annotated[str, _option("--dtype", help="Of every array.")] = "float32",
 ) -> Problem:
-    """The problem that these options say, or that a framework's constructor call says."""
+    """The problem that these options describe, or that a framework's constructor call does."""
     given = {
         "stride": sizes("stride", stride),
         "padding": paddings(padding),
         "output_padding": sizes("output-padding", output_padding),
         "dilation": sizes("dilation", dilation),
     }
-    pair = in_and_out(channels)
+    counts = in_and_out(channels)
+    space = sizes("input", input)
     layers = {"torch": torch, "keras": keras, "flax": flax}
-    said = {name: text for name, text in layers.items() if text is not None}
-    if said:
-        untouched = {"stride": (1,), "padding": (0,), "output_padding": (0,), "dilation": (1,)}
-        _keep_alone(said, kernel or groups > 1 or conv or bias or given != untouched)
-        layer = conventions.FROM_TEXT[next(iter(said))](*said.values())
+    texts = {name: text for name, text in layers.items() if text is not None}
+    if texts:
+        defaults = {"stride": (1,), "padding": (0,), "output_padding": (0,), "dilation": (1,)}
+        _check_alone(texts, kernel or groups > 1 or conv or bias or given != defaults)
+        (name, *_) = texts
+        layer = conventions.FROM_TEXT[name](texts[name])
     else:
-        layer = _spoken(kernel, given, sizes("input", input), conv, (*pair, groups), bias)
+        layer = _from_options(kernel, given, space, conv, (*counts, groups), bias)
     rank = len(layer.kernel)
     if output_size is not None:
-        layer.keywords["output_size"] = on_every_axis(
-            "output-size", sizes("output-size", output_size), rank
-        )
-    space = on_every_axis("input", sizes("input", input), rank)
-    return Problem(layer, space, layer.in_channels or pair[0], batch, _known(dtype))
+        size = sizes("output-size", output_size)
+        layer.keywords["output_size"] = on_every_axis("output-size", size, rank)
+    space = on_every_axis("input", space, rank)
+    return Problem(layer, space, layer.in_channels or counts[0], batch, _dtype(dtype))
 
 
-def _keep_alone(said: dict[str, str], others: Any) -> None:
-    names = " and ".join(f"--{name}" for name in said)
-    if len(said) > 1:
-        raise Refusal(f"say one layer at a time, not {names}.")
+def _check_alone(texts: dict[str, str], others: Any) -> None:
+    names = " and ".join(f"--{name}" for name in texts)
+    if len(texts) > 1:
+        raise Refusal(f"give one layer at a time, not {names}.")
     if others:
-        raise Refusal(f"{names} says the whole layer; of it leave out what else you said.")
+        raise Refusal(f"{names} is the whole layer; leave out the other options of it.")
 
 
-def _spoken(
+def _from_options(
     kernel: Text,
     given: dict[str, Any],
     space: tuple[int, ...],
@@ -129,9 +130,9 @@ def _spoken(
     counts: tuple[int, int, int],
     bias: bool,
 ) -> LayerSpec:
-    """The layer that single options say; as many axes as the longest of them has."""
+    """The layer that single options describe; as many axes as the longest of them has."""
     if kernel is None:
-        raise Refusal("say the --kernel, as in --kernel 3x3, or a layer, as in --torch.")
+        raise Refusal("give the --kernel, as in --kernel 3x3, or a layer, as in --torch.")
     window = sizes("kernel", kernel)
     several = [space, window, *(value for value in given.values() if isinstance(value, tuple))]
     rank = max(map(len, several))
@@ -149,32 +150,79 @@ def _spoken(
     return LayerSpec(op, c_in, c_out, window, bias, {**keywords, "groups": groups})
 
 
-def _known(dtype: str) -> str:
+def _dtype(name: str) -> str:
     try:
-        return str(jax.numpy.dtype(dtype))
+        return str(jax.numpy.dtype(name))
     except TypeError:
-        raise Refusal(f"--dtype must be a dtype such as float32, got {dtype!r}.") from None
+        raise Refusal(f"--dtype must be a dtype such as float32, got {name!r}.") from None
 
 
-def about_a_problem(**defaults: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a command of a function of a :class:`Problem`: adds the options that say one.
+def sizes(option: str, text: str) -> tuple[int, ...]:
+    """One int per axis.
+
+    >>> sizes("kernel", "3x5")
+    (3, 5)
+    """
+    return tuple(_integer(option, part, text) for part in text.lower().split("x"))
+
+
+def paddings(text: str) -> str | Pairs:
+    """A name, or an int or a pair per axis.
+
+    >>> paddings("same"), paddings("1"), paddings("0:1x2")
+    ('SAME', (1,), ((0, 1), 2))
+    """
+    if text.upper() in NAMES:
+        return text.upper()
+    parts = [part.split(":") for part in text.lower().split("x")]
+    numbers = [tuple(_integer("padding", number, text) for number in part) for part in parts]
+    if any(len(pair) > 2 for pair in numbers):
+        raise Refusal(f"--padding has one int or lo:hi per axis, got {text!r}.")
+    return tuple(pair[0] if len(pair) == 1 else (pair[0], pair[1]) for pair in numbers)
+
+
+def in_and_out(text: str) -> tuple[int, int]:
+    """Channels: ``16:33``, or one number for both."""
+    parts = [_integer("channels", part, text) for part in text.split(":")]
+    if len(parts) > 2 or min(parts) < 1:
+        raise Refusal(f"--channels is IN:OUT, both 1 or more, got {text!r}.")
+    return parts[0], parts[-1]
+
+
+def on_every_axis(option: str, values: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
+    """One value for all axes, or as many as there are axes."""
+    if len(values) not in (1, rank):
+        raise Refusal(f"--{option} has {len(values)} axes, and the layer has {rank}.")
+    return values * rank if len(values) == 1 else values
+
+
+def _integer(option: str, part: str, text: str) -> int:
+    try:
+        return int(part)
+    except ValueError:
+        example = "0:1x1:0, 1x2, 1 or a name such as same" if option == "padding" else "3x5 or 3"
+        raise Refusal(f"--{option} is written as {example}, got {text!r}.") from None
+
+
+def with_layer_options(**defaults: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a command of a function of a :class:`Problem`: adds the options of :func:`parse`.
 
     What jtconv does not take is told as it would be to a program, without a traceback.
     """
-    call = [
+    options = [
         parameter.replace(default=defaults.get(name, parameter.default))
-        for name, parameter in signature(problem, eval_str=True).parameters.items()
+        for name, parameter in signature(parse, eval_str=True).parameters.items()
     ]
 
     def wrap(command: Callable[..., None]) -> Callable[..., None]:
         own = list(signature(command, eval_str=True).parameters.values())[1:]
 
         def run(**given: Any) -> None:
-            said = {parameter.name: given.pop(parameter.name) for parameter in call}
-            with refusals_shown(), _as_refusals():
-                command(problem(**said), **given)
+            layer = {option.name: given.pop(option.name) for option in options}
+            with refusals_shown(), _errors_as_refusals():
+                command(parse(**layer), **given)
 
-        parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in (*call, *own)]
+        parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in (*options, *own)]
         run.__doc__ = command.__doc__
         run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -184,7 +232,7 @@ def about_a_problem(**defaults: str) -> Callable[[Callable[..., None]], Callable
 
 
 @contextmanager
-def _as_refusals() -> Iterator[None]:
+def _errors_as_refusals() -> Iterator[None]:
     try:
         yield
     except Refusal:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import typer
 
 import jtconv
-from jtconv.cli.console import Refusal, keep_existing, say, write
-from jtconv.cli.problem import Problem, about_a_problem
+from jtconv.cli.console import Refusal, keep_existing, write
+from jtconv.cli.problem import Problem, with_layer_options
 
 EPILOG = """
 **Examples**
@@ -26,7 +26,7 @@ In a program: `with jtconv.Tuning.load("tuning.json"): ...`
 """
 
 
-@about_a_problem()
+@with_layer_options()
 def run(
     problem: Problem,
     training: Annotated[bool, typer.Option("--training", help="The gradients, too.")] = False,
@@ -44,17 +44,17 @@ def run(
     device and this version of JAX only.
     """
     if out is not None and add is not None:
-        raise Refusal("say --out for a new file, or --add for one that is there; not both.")
+        raise Refusal("give --out for a new file, or --add for one that is there; not both.")
     if out is not None:
         keep_existing([out], force)
     before = _load(add).rows if add is not None else {}
     tuning = _measured(problem, training)
-    say(str(tuning))
+    typer.echo(str(tuning))
     path = out or add
     if path is not None:
         tuning.rows = before | tuning.rows
         write(path, (tuning.dumps() + "\n").encode())
-        say(f"{len(tuning.rows)} problems kept in {path}")
+        typer.echo(f"{len(tuning.rows)} problems kept in {path}")
 
 
 def _load(path: Path) -> jtconv.Tuning:
@@ -68,10 +68,10 @@ def _measured(problem: Problem, training: bool) -> jtconv.Tuning:
     operation = getattr(jtconv, problem.layer.op)
     x, w = (jnp.ones(array.shape, array.dtype) for array in (problem.x, problem.w))
 
-    def forward(x: jax.Array, w: jax.Array) -> jax.Array:
+    def forward(x: jax.Array, w: jax.Array) -> Any:
         return operation(x, w, **problem.keywords)
 
-    def gradients(x: jax.Array, w: jax.Array) -> tuple[jax.Array, ...]:
+    def gradients(x: jax.Array, w: jax.Array) -> Any:
         y, pull = jax.vjp(forward, x, w)
         return pull(y)
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from jtconv.draw import raster, svg
+from jtconv import extras
+from jtconv.draw import svg
 from jtconv.draw.frame import Frame
-from jtconv.draw.palette import PALETTES
-from jtconv.draw.problem import Problem
-from jtconv.draw.scene import Scene, Style, scene
-from jtconv.draw.views import VIEWS
+from jtconv.draw.scene import PALETTES, Scene, Style, lay_out
+from jtconv.draw.views import VIEWS, Problem
 from jtconv.problem import arguments
 from jtconv.problem.call import Call
 
@@ -48,11 +47,15 @@ class Drawing:
 
     def png(self, frame: int | None = None) -> bytes:
         """One step as PNG, or all of them on a sheet."""
-        return raster.png(self._scenes() if frame is None else [self._scene(frame)])
+        with extras.needs("demo"):
+            from jtconv.draw import bitmap
+        return bitmap.png(self._scenes() if frame is None else [self._scene(frame)])
 
     def gif(self) -> bytes:
         """All steps as an animated GIF."""
-        return raster.gif(self._scenes(), self.seconds)
+        with extras.needs("demo"):
+            from jtconv.draw import bitmap
+        return bitmap.gif(self._scenes(), self.seconds)
 
     def encode(self, suffix: str, frame: int | None = None) -> bytes:
         """The file of this ending: .svg, .gif or .png."""
@@ -75,10 +78,10 @@ class Drawing:
         count = len(self.frames)
         if not -count <= arguments.integer("frame", frame) < count:
             raise ValueError(f"frame must be one of 0 to {count - 1}, got {frame}.")
-        return scene(self.frames[frame], self._style)
+        return lay_out(self.frames[frame], self._style)
 
     def _scenes(self) -> list[Scene]:
-        return [scene(frame, self._style) for frame in self.frames]
+        return [lay_out(frame, self._style) for frame in self.frames]
 
     @property
     def _style(self) -> Style:
@@ -101,8 +104,9 @@ def draw(
     Args:
         x: the input, an array of one or two axes without channels, or its sizes.
         w: the kernel, likewise. For sizes small numbers are made up.
-        view: "stamps", where each input cell throws its kernel and overlaps add; "zeros", where
-            the input is enlarged with zeros and convolved; "matrix", C transposed row by row.
+        view: "stamps", where each input cell adds its stamp, the kernel times its value, and
+            overlaps sum; "zeros", where the input is dilated with zeros and convolved with the
+            flipped kernel; "matrix", C transposed row by row.
         numbers: whether numbers are written into the cells.
         theme: "light" or "dark".
         seconds: how long a step is shown where it moves.
@@ -115,13 +119,14 @@ def draw(
 
     Raises:
         ValueError, TypeError: naming the argument; also where there is too much to look at.
+        ImportError: from ``gif()`` and ``png()`` without Pillow, of the extra ``demo``.
 
     In the manner of Dumoulin and Visin, "A guide to convolution arithmetic for deep learning"
     (arXiv:1603.07285).
 
     >>> steps = draw((2, 2), (4, 4), stride=3)
     >>> len(steps.frames), steps.frames[0].caption
-    (4, 'x[0, 0] = 1 throws its stamp')
+    (4, 'x[0, 0] = 1 adds its stamp')
     """
     arguments.choice("view", view, tuple(VIEWS))
     arguments.choice("theme", theme, tuple(PALETTES))

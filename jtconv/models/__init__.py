@@ -4,15 +4,13 @@ Each file reads like the figure of its paper. ``python -m jtconv.models.train --
 to train some of them on real data.
 """
 
+from jtconv.models.blocks import ESP, IGC
 from jtconv.models.dcgan import Discriminator, Generator
 from jtconv.models.deconvnet import DeconvNet
-from jtconv.models.esp import ESP
 from jtconv.models.fcn import FCN, FCN8s, FCN32s
 from jtconv.models.hifigan import HiFiGAN
-from jtconv.models.igc import IGC
 from jtconv.models.unet import UNet
-from jtconv.models.vgg import VGG
-from jtconv.models.zeiler_fergus import project
+from jtconv.models.vgg import VGG, project
 
 __all__ = [
     "ESP",

@@ -1,14 +1,15 @@
-"""DCGAN: noise to pictures by transposed convolutions, and a judge that mirrors them."""
+"""DCGAN: noise to pictures by transposed convolutions, and a judge by strided ones."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import jax
 from flax import nnx
 
-from jtconv.models.convolution import Conv
+from jtconv.models.blocks import Conv
 from jtconv.nnx import ConvTranspose
 
 _init = nnx.initializers.normal(0.02)  # section 4 of the paper
@@ -49,23 +50,13 @@ class Generator(nnx.Module):
     ) -> None:
         self.sizes = tuple(_halvings(size, len(features)))
         self.first = (*self.sizes[0], features[0])
-        cells = 1
-        for n in self.first:
-            cells *= n
+        cells = math.prod(self.first)
         self.project = nnx.Linear(latent, cells, kernel_init=_init, use_bias=False, rngs=rngs)
         self.norms = nnx.List(nnx.BatchNorm(f, momentum=0.9, rngs=rngs) for f in features)
-        widths = (*features, channels)
+        window = (kernel_size,) * len(size)
         self.ups = nnx.List(
-            ConvTranspose(
-                before,
-                after,
-                (kernel_size,) * len(size),
-                2,
-                padding="SAME",
-                kernel_init=_init,
-                rngs=rngs,
-            )
-            for before, after in pairwise(widths)
+            ConvTranspose(before, after, window, 2, padding="SAME", kernel_init=_init, rngs=rngs)
+            for before, after in pairwise((*features, channels))
         )
 
     def __call__(self, z: jax.Array) -> jax.Array:
@@ -97,15 +88,12 @@ class Discriminator(nnx.Module):
         kernel_size: int = 5,
         rngs: nnx.Rngs,
     ) -> None:
-        widths = (channels, *features)
         self.convs = nnx.List(
             Conv(before, after, (kernel_size,) * len(size), 2, kernel_init=_init, rngs=rngs)
-            for before, after in pairwise(widths)
+            for before, after in pairwise((channels, *features))
         )
         self.norms = nnx.List(nnx.BatchNorm(f, momentum=0.9, rngs=rngs) for f in features[1:])
-        cells = features[-1]
-        for n in _halvings(size, len(features))[0]:
-            cells *= n
+        cells = features[-1] * math.prod(_halvings(size, len(features))[0])
         self.judge = nnx.Linear(cells, 1, kernel_init=_init, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The mirrored net: an encoder, and the same backwards with the switches of its poolings."""
+"""DeconvNet: an encoder, and the same backwards with the switches of its poolings."""
 
 from __future__ import annotations
 
@@ -13,28 +13,25 @@ from jtconv.nnx import ConvTranspose
 from jtconv.unpool import max_unpool
 
 
-class Mirror(nnx.Module):
+class DeconvBlock(nnx.Module):
     """One stage backwards: unpool, then transposed convolutions, normalised and rectified.
 
     Shapes: as the encoder's stage had them, output and input exchanged. The last layer leads
-    to the width of the stage before.
+    to the features of the stage before.
     """
 
     def __init__(self, in_features: int, features: int, depth: int, *, rngs: nnx.Rngs) -> None:
-        widths = [in_features] * depth + [features]
+        init = nnx.initializers.he_normal()
+        channels = [in_features] * depth + [features]
         self.layers = nnx.List(
             ConvTranspose(
-                before,
-                after,
-                (3, 3),
-                padding="SAME",
-                use_bias=False,
-                kernel_init=nnx.initializers.he_normal(),
-                rngs=rngs,
+                before, after, (3, 3), padding="SAME", use_bias=False, kernel_init=init, rngs=rngs
             )
-            for before, after in pairwise(widths)
+            for before, after in pairwise(channels)
         )
-        self.norms = nnx.List(nnx.BatchNorm(after, momentum=0.9, rngs=rngs) for after in widths[1:])
+        self.norms = nnx.List(
+            nnx.BatchNorm(after, momentum=0.9, rngs=rngs) for after in channels[1:]
+        )
 
     def __call__(self, x: jax.Array, pooled: Pooled) -> jax.Array:
         """The stage's input size again; where the maxima were, the values are put."""
@@ -45,7 +42,7 @@ class Mirror(nnx.Module):
 
 
 class DeconvNet(nnx.Module):
-    """Class scores for every pixel, by an encoder and its mirror image; figure 2 of the paper.
+    """Class scores for every pixel, by an encoder and its reverse; figure 2 of the paper.
 
     Shapes: ``(batch, *size, in_features)`` to ``(batch, *size, classes)``, for any size whose
     deepest map, ``ceil(size / 2**stages)``, holds the bottleneck's window.
@@ -74,13 +71,12 @@ class DeconvNet(nnx.Module):
         self.hidden = nnx.Conv(hidden, hidden, (1, 1), rngs=rngs)
         self.spread = ConvTranspose(hidden, features[-1], whole, padding="VALID", rngs=rngs)
         self.norms = nnx.List(
-            nnx.BatchNorm(width, momentum=0.9, rngs=rngs)
-            for width in (hidden, hidden, features[-1])
+            nnx.BatchNorm(count, momentum=0.9, rngs=rngs)
+            for count in (hidden, hidden, features[-1])
         )
-        widths = (features[0], *features)
+        pairs = zip(pairwise((features[0], *features)), depths, strict=True)
         self.decoder = nnx.List(
-            Mirror(after, before, depth, rngs=rngs)
-            for before, after, depth in zip(widths, features, depths, strict=False)
+            DeconvBlock(after, before, depth, rngs=rngs) for (before, after), depth in pairs
         )
         self.score = nnx.Conv(features[0], classes, (1, 1), rngs=rngs)
 
@@ -91,6 +87,6 @@ class DeconvNet(nnx.Module):
         bottleneck = (self.squeeze, self.hidden, self.spread)
         for layer, norm in zip(bottleneck, self.norms, strict=True):
             x = nnx.relu(norm(layer(x)))
-        for mirror, pooled in zip(reversed(self.decoder), reversed(stages), strict=True):
-            x = mirror(x, pooled)
+        for block, pooled in zip(reversed(self.decoder), reversed(stages), strict=True):
+            x = block(x, pooled)
         return self.score(x)

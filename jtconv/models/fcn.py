@@ -1,4 +1,4 @@
-"""FCN: a classifier turned into a map of classes, enlarged by layers that begin as bilinear."""
+"""FCN: a classifier as a map of classes, upsampled by layers that begin as bilinear."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jtconv.models.vgg import VGG
 from jtconv.nnx import ConvTranspose
 
 
-def _enlarge(classes: int, factor: int, rngs: nnx.Rngs) -> ConvTranspose:
+def _upsample(classes: int, factor: int, rngs: nnx.Rngs) -> ConvTranspose:
     """Scores ``factor`` times as large, by bilinear interpolation until it is trained."""
     return ConvTranspose(
         classes,
@@ -30,12 +30,12 @@ def _enlarge(classes: int, factor: int, rngs: nnx.Rngs) -> ConvTranspose:
 class FCN(nnx.Module):
     """Class scores for every pixel; figure 3 of the paper.
 
-    The deepest features are scored and doubled, the scores of ``skips`` finer stages added on
-    the way, and the rest of the way is done in one large step: of 32 without skips (FCN-32s),
+    The deepest features are scored and doubled, the scores of ``skips`` finer stages added as
+    they are reached, and the rest is done in one large step: of 32 without skips (FCN-32s),
     of 8 with two (FCN-8s). Skips start at zero, so a net with skips starts as one without.
 
     Shapes: ``(batch, *size, in_features)`` to ``(batch, *size, classes)``. Any size works: each
-    step enlarges to the size of the stage it is added to.
+    step upsamples to the size of the stage it is added to.
     Source: Long, Shelhamer and Darrell, "Fully convolutional networks for semantic
     segmentation" (arXiv:1411.4038), without its dropout.
 
@@ -71,11 +71,11 @@ class FCN(nnx.Module):
         )
         self.score = nnx.Conv(hidden, classes, (1, 1), rngs=rngs)
         self.skips = nnx.List(
-            nnx.Conv(width, classes, (1, 1), kernel_init=nnx.initializers.zeros, rngs=rngs)
-            for width in features[-2::-1][:skips]
+            nnx.Conv(count, classes, (1, 1), kernel_init=nnx.initializers.zeros, rngs=rngs)
+            for count in features[-2::-1][:skips]
         )
-        self.double = nnx.List(_enlarge(classes, 2, rngs) for _ in range(skips))
-        self.enlarge = _enlarge(classes, 2 ** (len(features) - skips), rngs)
+        self.double = nnx.List(_upsample(classes, 2, rngs) for _ in range(skips))
+        self.enlarge = _upsample(classes, 2 ** (len(features) - skips), rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Scores (logits), one a class, for every pixel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 
 import jax
 from flax import nnx
@@ -29,19 +30,17 @@ class ResBlock(nnx.Module):
         padding: str,
         rngs: nnx.Rngs,
     ) -> None:
-        def layer(dilation: int) -> nnx.Conv:
-            return nnx.Conv(
-                features,
-                features,
-                kernel_size,
-                kernel_dilation=dilation,
-                padding=padding,
-                kernel_init=_init,
-                rngs=rngs,
-            )
-
-        self.dilated = nnx.List(layer(dilation) for dilation in dilations)
-        self.plain = nnx.List(layer(1) for _ in dilations)
+        layer = partial(
+            nnx.Conv,
+            features,
+            features,
+            kernel_size,
+            padding=padding,
+            kernel_init=_init,
+            rngs=rngs,
+        )
+        self.dilated = nnx.List(layer(kernel_dilation=dilation) for dilation in dilations)
+        self.plain = nnx.List(layer() for _ in dilations)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """The sum of ``x`` and what each pair adds."""
@@ -51,7 +50,7 @@ class ResBlock(nnx.Module):
 
 
 class HiFiGAN(nnx.Module):
-    """Upsample, then mix residual blocks of several widths, again and again; figure 1.
+    """Upsample, then mix residual blocks of several kernel sizes, again and again; figure 1.
 
     Shapes: ``(batch, frames, mels)`` to samples ``(batch, frames * prod(rates), 1)`` in -1 .. 1.
     With ``padding="CAUSAL"`` no sample depends on a later frame, as streaming needs.
@@ -77,22 +76,20 @@ class HiFiGAN(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.before = nnx.Conv(mels, features, 7, padding=padding, rngs=rngs)
-        widths = [features // 2**level for level in range(len(rates) + 1)]
+        channels = [features // 2**level for level in range(len(rates) + 1)]
+        layers = zip(pairwise(channels), kernel_sizes, rates, strict=True)
         self.ups = nnx.List(
             ConvTranspose(
-                *(widths[level], widths[level + 1], kernel_size, rate),
-                padding=padding,
-                kernel_init=_init,
-                rngs=rngs,
+                before, after, kernel_size, rate, padding=padding, kernel_init=_init, rngs=rngs
             )
-            for level, (kernel_size, rate) in enumerate(zip(kernel_sizes, rates, strict=True))
+            for (before, after), kernel_size, rate in layers
         )
         kinds = list(zip(block_kernel_sizes, block_dilations, strict=True))
         self.blocks = nnx.List(
-            nnx.List(ResBlock(width, *kind, padding=padding, rngs=rngs) for kind in kinds)
-            for width in widths[1:]
+            nnx.List(ResBlock(count, *kind, padding=padding, rngs=rngs) for kind in kinds)
+            for count in channels[1:]
         )
-        self.after = nnx.Conv(widths[-1], 1, 7, padding=padding, rngs=rngs)
+        self.after = nnx.Conv(channels[-1], 1, 7, padding=padding, rngs=rngs)
 
     def __call__(self, mel: jax.Array) -> jax.Array:
         """The waveform of a spectrogram."""

@@ -1,4 +1,4 @@
-"""U-Net: down, up, and at every level the fine features of the way down joined to the coarse."""
+"""U-Net: down, up, and at every level the fine features from below joined to the coarse ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jtconv.models.stage import Stage
+from jtconv.models.blocks import ConvBlock
 from jtconv.nnx import ConvTranspose
 
 
@@ -17,7 +17,7 @@ class UNet(nnx.Module):
     """Class scores for every cell of a line, picture or volume; figure 1 of the paper.
 
     Shapes: ``(batch, *size, in_features)`` to ``(batch, *size, classes)``. Any size works: each
-    level is enlarged to the size that its skip connection has, odd or even. (The paper crops,
+    level is upsampled to the size that its skip connection has, odd or even. (The paper crops,
     because its convolutions lose a border; here they keep the size.)
     Source: Ronneberger, Fischer and Brox, "U-Net: convolutional networks for biomedical image
     segmentation" (arXiv:1505.04597); for ``rank=3`` Çiçek et al., "3D U-Net" (arXiv:1606.06650).
@@ -37,10 +37,9 @@ class UNet(nnx.Module):
         norm: bool = True,
         rngs: nnx.Rngs,
     ) -> None:
-        widths = (in_features, *features)
         self.down = nnx.List(
-            Stage(before, after, rank=rank, norm=norm, rngs=rngs)
-            for before, after in pairwise(widths)
+            ConvBlock(before, after, rank=rank, norm=norm, rngs=rngs)
+            for before, after in pairwise((in_features, *features))
         )
         levels = list(zip(features[::-1], features[-2::-1], strict=False))
         self.enlarge = nnx.List(
@@ -48,7 +47,7 @@ class UNet(nnx.Module):
             for coarse, fine in levels
         )
         self.up = nnx.List(
-            Stage(2 * fine, fine, rank=rank, norm=norm, rngs=rngs) for _, fine in levels
+            ConvBlock(2 * fine, fine, rank=rank, norm=norm, rngs=rngs) for _, fine in levels
         )
         self.score = nnx.Conv(features[0], classes, (1,) * rank, rngs=rngs)
         self.window = (2,) * rank
@@ -56,11 +55,11 @@ class UNet(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Scores (logits), one a class, for every cell."""
         skips = []
-        for stage in self.down[:-1]:
-            skips.append(stage(x))
+        for block in self.down[:-1]:
+            skips.append(block(x))
             x = nnx.max_pool(skips[-1], self.window, self.window, "SAME")
         x = self.down[-1](x)
-        for enlarge, stage, skip in zip(self.enlarge, self.up, skips[::-1], strict=True):
-            x = enlarge(x, output_size=skip.shape[1:-1])
-            x = stage(jnp.concatenate([skip, x], -1))
+        for upsample, block, skip in zip(self.enlarge, self.up, skips[::-1], strict=True):
+            x = upsample(x, output_size=skip.shape[1:-1])
+            x = block(jnp.concatenate([skip, x], -1))
         return self.score(x)

@@ -26,7 +26,7 @@ function listen() {
     state.pointed = false;
     goTo(Number(event.target.value));
   });
-  find("y").addEventListener("keydown", walk);
+  find("y").addEventListener("keydown", moveCursor);
   document.addEventListener("keydown", (event) => {
     if (event.key !== " " || event.target.closest("button, input")) return;
     event.preventDefault();
@@ -42,16 +42,16 @@ function listen() {
   });
 }
 
-// Arrow keys walk over the output from wherever the cursor is; Escape leaves it.
-function walk(event) {
+// Arrow keys move over the output from wherever the cursor is; Escape leaves it.
+function moveCursor(event) {
   if (event.key === "Escape") return unpoint();
-  const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-  if (!(event.key in moves)) return;
+  const directions = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  if (!(event.key in directions)) return;
   event.preventDefault();
   stop();
   const { axis, rank, outputs } = problem, size = axis.output;
   if (state.cursor?.by !== "output") return point({ by: "output", at: 0 });
-  const [down, right] = moves[event.key], at = outputs[state.cursor.at];
+  const [down, right] = directions[event.key], at = outputs[state.cursor.at];
   const moved = rank === 1 ? [at[0] + right + down] : [at[0] + down, at[1] + right];
   point({ by: "output", at: law.flat(moved.map((one) => Math.min(Math.max(one, 0), size - 1)), size) });
 }

@@ -41,8 +41,8 @@ class Grid {
     for (const [key, cell] of this.cells) {
       cell.group.classList.toggle("lit", lit.has(key));
       cell.group.classList.toggle("unknown", !known(key));
-      const said = value ? value(key) : cell.value;
-      cell.text.textContent = known(key) ? said : "";
+      const number = value ? value(key) : cell.value;
+      cell.text.textContent = known(key) ? number : "";
     }
   }
 

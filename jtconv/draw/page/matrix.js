@@ -11,10 +11,10 @@ class Matrix {
     const rows = problem.outputs.length, columns = problem.inputs.length;
     const gap = 18, both = width > 560;
     const across = columns + 2 + (both ? rows : 0);
-    const room = (width - gap * (both ? 3 : 2)) / across;
-    this.unit = Math.max(1, Math.min(24, room, 560 / rows));
-    if (this.unit > 3) this.unit = Math.floor(this.unit);
-    const u = this.unit;
+    const available = (width - gap * (both ? 3 : 2)) / across;
+    this.cellSize = Math.max(1, Math.min(24, available, 560 / rows));
+    if (this.cellSize > 3) this.cellSize = Math.floor(this.cellSize);
+    const u = this.cellSize;
     this.left = { ct: 0, x: columns * u + gap, y: (columns + 1) * u + 2 * gap };
     this.left.c = this.left.y + u + gap;
     this.both = both;
@@ -29,19 +29,19 @@ class Matrix {
   }
 
   paint(lit, theme, y, known) {
-    const { problem, pen, left, unit: u } = this, { axis } = problem;
+    const { problem, pen, left, cellSize: u } = this, { axis } = problem;
     const rows = problem.outputs.length, columns = problem.inputs.length;
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     pen.font = `${Math.round(u * 0.46)}px ${theme.font}`;
     pen.textAlign = "center";
     pen.textBaseline = "middle";
     const box = (x, top, w, h, colour) => { pen.fillStyle = colour; pen.fillRect(x, top, w, h); };
-    const cell = (x, top, colour, ink, said) => {
+    const cell = (x, top, colour, ink, text) => {
       const inset = u > 6 ? 1 : 0;
       box(x + inset, top + inset, u - 2 * inset, u - 2 * inset, colour);
       if (u < 15) return;
       pen.fillStyle = ink;
-      pen.fillText(said, x + u / 2, top + u / 2 + 0.5);
+      pen.fillText(text, x + u / 2, top + u / 2 + 0.5);
     };
     box(left.ct, 0, columns * u, rows * u, theme.nothing);
     if (this.both) box(left.c, 0, rows * u, columns * u, theme.nothing);
@@ -81,7 +81,7 @@ class Matrix {
 
   // Which cell of the matrix, of x or of y is under the pointer: {by, at}, or null.
   under(event) {
-    const { left, unit: u, problem } = this, frame = this.canvas.getBoundingClientRect();
+    const { left, cellSize: u, problem } = this, frame = this.canvas.getBoundingClientRect();
     const x = event.clientX - frame.left, down = Math.floor((event.clientY - frame.top) / u);
     const rows = problem.outputs.length, columns = problem.inputs.length;
     const output = (at) => (at >= 0 && at < rows ? { by: "output", at } : null);

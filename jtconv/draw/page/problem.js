@@ -13,17 +13,17 @@ function rebuild() {
   const tap = (t) => ({ kind: "phase", phase: law.phase(axis, t.map((at) => axis.dilation * at - axis.lo)) });
   const spread = (at) => at.map((one) => axis.dilation * one);
   const kernel = number(problem.taps, axis.kernel, tap);
-  const turn = (at) => at.map((one) => axis.kernel - 1 - one);
+  const flip = (at) => at.map((one) => axis.kernel - 1 - one);
   grids = {
     x: new Grid(find("x"), rank, axis.input, number(problem.inputs, axis.input), phases),
     w: new Grid(find("w"), rank, axis.span, kernel.map((c) => ({ ...c, at: spread(c.at) })), phases),
-    v: new Grid(find("v"), rank, axis.span, kernel.map((c) => ({ ...c, at: spread(turn(c.at)) })), phases),
+    v: new Grid(find("v"), rank, axis.span, kernel.map((c) => ({ ...c, at: spread(flip(c.at)) })), phases),
     y: new Grid(find("y"), rank, canvasSize(axis), outputCells(), phases),
-    z: new Grid(find("z"), rank, axis.output + axis.span - 1, enlargedCells(), phases),
+    z: new Grid(find("z"), rank, axis.output + axis.span - 1, dilatedCells(), phases),
   };
   matrix.layout(problem, find("matrix").parentElement.clientWidth);
   listFacts();
-  listWords();
+  listConventions();
   state.cursor = null;
   goTo(stepCount());
 }
@@ -40,8 +40,8 @@ function outputCells() {
   });
 }
 
-// The input with zeros between and around its cells, less what the padding crops.
-function enlargedCells() {
+// The input dilated: zeros between and around its cells, less what the padding crops.
+function dilatedCells() {
   const { axis, rank } = problem, before = axis.span - 1 - axis.lo;
   return law.cells(rank, axis.output + axis.span - 1).map((at) => {
     const i = at.map((one) => (one - before) / axis.stride);

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 import jtconv
-from jtconv.models.train.checkpoints import Checkpoints
-from jtconv.models.train.data import DATA
-from jtconv.models.train.folder import Folder, Run
-from jtconv.models.train.recipes import RECIPES
-from jtconv.models.train.trainer import Losses, Trainer
+from jtconv import extras
+from jtconv.models.train import data as sources
+from jtconv.models.train import dcgan, segmentation
+from jtconv.models.train.results import Folder, Run
+from jtconv.models.train.trainer import Checkpoints, Losses, Recipe, Trainer
 
+with extras.needs("train"):
+    import typer
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+RECIPES: dict[str, Recipe] = {
+    "dcgan": dcgan.RECIPE,
+    "fcn": segmentation.FCN,
+    "unet": segmentation.UNET,
+    "deconvnet": segmentation.DECONVNET,
+}
+# What is learnt from and what is held out, made when it is asked for.
+DATA: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "digits": sources.digits,
+    "photos": sources.photographs,
+}
 Model = StrEnum("Model", list(RECIPES))  # type: ignore[misc]
 Data = StrEnum("Data", list(DATA))  # type: ignore[misc]
 EPILOG = """

@@ -1,24 +1,56 @@
 """The loop: the same for every recipe, and the same however often it is interrupted.
 
 What step n does depends on nothing but the variables after step n - 1, the seed and n: its
-random numbers come from the seed with n folded in, and no other state exists.
+random numbers come from the seed with n folded in, and no other state exists. A checkpoint is
+written under another name and renamed when it is complete, so whenever the process is killed the
+newest one can be trusted.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import jax
 from flax import nnx
 
-from jtconv.models.train.checkpoints import Checkpoint, Checkpoints
-from jtconv.models.train.recipe import Learner, Recipe
+from jtconv import extras
+from jtconv.models.train.results import Results
+
+with extras.needs("train"):
+    import orbax.checkpoint as ocp
 
 LOGGED = 10  # steps between losses that are kept
 Losses = dict[str, float]
 OnStep = Callable[[int, Losses], None]
+
+
+class Learner(Protocol):
+    """An ``nnx.Module`` of nets and optimizers: all that a checkpoint has to hold."""
+
+    def learn(self, source: Any, key: jax.Array) -> dict[str, jax.Array]:
+        """Take one step on what ``key`` draws from ``source``; return losses. Compiled."""
+
+    def judge(self, seen: Any, held_out: Any) -> Results:
+        """How good it is, on sources of data it has and has not learnt from."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One row of the table: how a model is trained.
+
+    Attributes:
+        data: name of the data, a row of ``command.DATA``.
+        begin: the learner before its first step, from a source of random numbers.
+        steps: how many are worth taking.
+    """
+
+    data: str
+    begin: Callable[[nnx.Rngs], Learner]
+    steps: int
 
 
 class Trainer:
@@ -37,7 +69,8 @@ class Trainer:
     @property
     def learner(self) -> Learner:
         """What has been learnt so far."""
-        return nnx.merge(self._graph, self.at.variables)
+        learner: Learner = nnx.merge(self._graph, self.at.variables)
+        return learner
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -69,3 +102,41 @@ class Trainer:
         learner = nnx.merge(self._graph, variables)
         losses = learner.learn(source, jax.random.fold_in(self._key, step))
         return nnx.state(learner), losses
+
+
+class Checkpoint(NamedTuple):
+    """All that a run consists of after ``step`` steps."""
+
+    step: int
+    variables: Any
+    log: dict[str, Any]
+
+
+class Checkpoints:
+    """The last two checkpoints of a run, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, cleanup_tmp_directories=True, enable_async_checkpointing=False
+        )
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write one; when this returns it survives a kill."""
+        args = ocp.args.Composite(
+            variables=ocp.args.StandardSave(checkpoint.variables),
+            log=ocp.args.JsonSave(checkpoint.log),
+        )
+        self._manager.save(checkpoint.step, args=args)
+
+    def newest(self, like: Any) -> Checkpoint | None:
+        """The newest one, its variables shaped as those of ``like``; None in a fresh run."""
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        args = ocp.args.Composite(
+            variables=ocp.args.StandardRestore(shapes), log=ocp.args.JsonRestore()
+        )
+        found = self._manager.restore(step, args=args)
+        return Checkpoint(step, found["variables"], found["log"])

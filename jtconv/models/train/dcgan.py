@@ -7,16 +7,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
+from jtconv import extras
+from jtconv.models.blocks import frozen
 from jtconv.models.dcgan import Discriminator, Generator
-from jtconv.models.stage import frozen
-from jtconv.models.train.classifier import classifier
-from jtconv.models.train.digits import Digits, enlarged
-from jtconv.models.train.metrics import frechet_distance
-from jtconv.models.train.pictures import grid
-from jtconv.models.train.recipe import Recipe, Results
+from jtconv.models.train.data import Digits, resized
+from jtconv.models.train.metrics import classifier, frechet_distance
+from jtconv.models.train.results import Results, grid
+from jtconv.models.train.trainer import Recipe
+
+with extras.needs("train"):
+    import optax
 
 SIZE, LATENT, BATCH = 16, 64, 64
 SURE = 0.5  # a sample counts as a digit if the classifier is at least that sure of it
@@ -37,7 +39,7 @@ class Adversaries(nnx.Module):
         """The discriminator's turn, then the generator's, each with noise of its own."""
         which, *noise = jax.random.split(key, 3)
         chosen = jax.random.randint(which, (BATCH,), 0, len(source.ink))
-        real = enlarged(source.ink[chosen], SIZE)
+        real = resized(source.ink[chosen], SIZE)
         first, second = (jax.random.normal(each, (BATCH, LATENT), jnp.float32) for each in noise)
 
         def caught(discriminator: Discriminator, forged: jax.Array) -> jax.Array:
@@ -58,7 +60,7 @@ class Adversaries(nnx.Module):
         samples = self.samples(count)
         noise = jax.random.uniform(jax.random.key(2), samples.shape, jnp.float32, -1, 1)
         judge = classifier(SIZE)
-        target = judge.features(enlarged(held_out.ink, SIZE))
+        target = judge.features(resized(held_out.ink, SIZE))
 
         def distance(pictures: Any) -> float:
             return round(frechet_distance(judge.features(pictures), target), 3)
@@ -69,7 +71,7 @@ class Adversaries(nnx.Module):
             "share_of_each_class": shares.round(3).tolist(),
             "share_recognised": round(sure, 3),
             "frechet_distance": distance(samples),
-            "frechet_distance_of_real_digits": distance(enlarged(seen.ink[:count], SIZE)),
+            "frechet_distance_of_real_digits": distance(resized(seen.ink[:count], SIZE)),
             "frechet_distance_of_noise": distance(noise),
             "classifier_accuracy": round(judge.accuracy, 4),
             "samples": count,

@@ -1,12 +1,12 @@
-// What is said in words: the sum of a cell, the facts, the call in every framework.
+// What is written: the sum of a cell, the facts, the call in every framework.
 "use strict";
 
 function sentence({ by, chosen, outputs, inputs }) {
   const { axis, y } = problem, name = (cell) => `[${cell.join(", ")}]`;
-  const span = (said, soft) => Object.assign(document.createElement("span"), { textContent: said, className: soft ? "soft" : "" });
+  const span = (text, soft) => Object.assign(document.createElement("span"), { textContent: text, className: soft ? "soft" : "" });
   if (by === "output") {
     const [at] = outputs, head = `y${name(problem.outputs[at])} = `;
-    if (!chosen.length) return [span(head), span("0, no stamp reaches it", true)];
+    if (!chosen.length) return [span(head), span("0, no tap reaches it", true)];
     const cells = chosen.map((p) => `x${name(p.i)}·w${name(p.t)}`).join(" + ");
     const sums = chosen.map((p) => law.factors(p, axis).join("·")).join(" + ");
     return [span(head), span(`${cells} = `, true), span(`${sums} = ${y[at]}`)];
@@ -14,7 +14,7 @@ function sentence({ by, chosen, outputs, inputs }) {
   if (by === "input") {
     const [at] = inputs, count = chosen.length;
     return [span(`x${name(problem.inputs[at])} = ${law.number(at)} `),
-      span(`throws its stamp: ${count} product${count === 1 ? "" : "s"} inside the output`, true)];
+      span(`adds its stamp: ${count} product${count === 1 ? "" : "s"} inside the output`, true)];
   }
   return [span("Point at a cell, or press play.", true)];
 }
@@ -31,10 +31,10 @@ function listFacts() {
     "with zeros": dense.toLocaleString("en"),
     "overlap": fewest === most ? `even, ${most}` : `uneven, ${fewest} to ${most}`,
   };
-  find("facts").replaceChildren(...Object.entries(facts).flatMap(([name, said]) => {
+  find("facts").replaceChildren(...Object.entries(facts).flatMap(([name, text]) => {
     const term = document.createElement("dt"), value = document.createElement("dd");
     term.textContent = name;
-    value.textContent = said;
+    value.textContent = text;
     value.id = `fact-${name.replace(" ", "-")}`;
     return [term, value];
   }));
@@ -42,8 +42,8 @@ function listFacts() {
   find("place").textContent = `${times(stride, "i")} + ${times(dilation, "t")}${lo ? ` − ${lo}` : ""}`;
 }
 
-function listWords() {
-  find("words").replaceChildren(...words.say(state.settings).map(({ framework, call, whyNot }) => {
+function listConventions() {
+  find("conventions").replaceChildren(...conventions.toText(state.settings).map(({ framework, call, whyNot }) => {
     const item = document.createElement("li"), code = document.createElement("code");
     item.append(Object.assign(document.createElement("b"), { textContent: framework }), code);
     code.textContent = call ?? whyNot;

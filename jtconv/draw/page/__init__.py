@@ -1,4 +1,4 @@
-"""The explorer: one page, complete in itself, put together from the files in ``page/``."""
+"""The explorer: one page, complete in itself, put together from the files next to this one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from importlib.resources import files
 from typing import Any
 
 SCRIPTS = (
-    *("law.js", "words.js", "grid.js", "matrix.js"),
-    *("settings.js", "problem.js", "steps.js", "telling.js", "app.js"),
+    *("law.js", "conventions.js", "grid.js", "matrix.js"),
+    *("settings.js", "problem.js", "steps.js", "text.js", "app.js"),
 )
 
 
@@ -39,4 +39,4 @@ def explorer(**start: Any) -> str:
 
 def part(name: str) -> str:
     """One of the files the page is made of."""
-    return files("jtconv.draw").joinpath("page", name).read_text(encoding="utf-8")
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Scenes as pixels: PNG, and GIF that moves."""
+"""Scenes as pixels, by Pillow: PNG, and GIF that moves."""
 
 from __future__ import annotations
 
