@@ -388,6 +388,7 @@ def run_demo(folder):
     )
 
 
+@pytest.mark.exhaustive
 def test_the_demo_as_a_newcomer_runs_it(tmp_path):
     first = run_demo(tmp_path)
     assert first.returncode == 0, first.stderr

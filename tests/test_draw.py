@@ -19,6 +19,7 @@ from jtconv.draw import draw
 from jtconv.draw.frame import Cell, Grid, Look
 from jtconv.draw.palette import PALETTES
 from jtconv.draw.views import VIEWS
+from tests.selection import rows
 
 
 def drawn(chance):
@@ -47,7 +48,9 @@ def problems(count):
 
 
 PROBLEMS = problems(20)
-every_problem = pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+every_problem = pytest.mark.parametrize(
+    "problem", rows({str(p): (p,) for p in PROBLEMS}, default=[str(p) for p in PROBLEMS[:8]])
+)
 every_view = pytest.mark.parametrize("view", VIEWS)
 
 

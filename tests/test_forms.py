@@ -16,6 +16,7 @@ from jtconv.algorithms.common import im2col, matmul
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Task
 from tests.compare import assert_close
+from tests.selection import rows
 
 EVER_SO_MANY = dict.fromkeys(("dgrad", "fprop", "wgrad"), 10**6)
 
@@ -68,8 +69,28 @@ CASES: dict[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("form", FORMS)
+PAIRS = {f"{form}-{case}": (form, case) for form in FORMS for case in CASES}
+# A form with a problem that it is for.
+DEFAULT = (
+    "gemm in row tiles-k4 s2",
+    "gemm in tiles of one row-k3 s2",
+    "gemm, O innermost-stride past kernel",
+    "gemm in row tiles, O innermost-k4 s2",
+    "gemm by taps-1-D",
+    "phases by convolution-k3 s2",
+    "phases, im2col along all axes-filling",
+    "phases, im2col along one axis-k7 s1",
+    "phases, im2col along one axis, in row tiles-dilated",
+    "taps in low row tiles-depthwise",
+    "taps in row tiles-depthwise, dilated",
+    "taps by blocks-depthwise",
+    "taps, rows one by one-depthwise",
+    "taps, wide channels-k3 s1, groups",
+    "taps summed by a reduction-one channel",
+)
+
+
+@pytest.mark.parametrize(("form", "case"), rows(PAIRS, default=DEFAULT))
 def test_every_form_gives_the_same_result(form, case, monkeypatch, rng):
     method, changes = FORMS[form]
     for place, value in changes.items():

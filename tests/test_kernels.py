@@ -43,7 +43,7 @@ DEFAULT = [("dilated", side) for side in SIDES]
             case,
             side,
             id=f"{case.name}-{side}",
-            marks=() if (case.name, side) in DEFAULT else pytest.mark.slow,
+            marks=() if (case.name, side) in DEFAULT else pytest.mark.exhaustive,
         )
         for case in BLOCKED
         for side in SIDES
@@ -74,7 +74,9 @@ def test_tpu_channels_in_chunks(side, monkeypatch, rng):
 
 
 @each_side
-@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float32", marks=pytest.mark.exhaustive), "bfloat16"]
+)
 def test_tpu_memory_that_starts_as_nan(dtype, side, monkeypatch, rng):
     """Pallas's simulation of a TPU: nothing may be read that was not written."""
     monkeypatch.setitem(blocks.TILES, blocks.UNASKED, 8)

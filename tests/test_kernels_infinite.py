@@ -38,7 +38,7 @@ def rows():
                 name = f"{kernel}-{shape}-{side}"
                 marks = [] if kernel == "tpu" else [can_interpret_gpus]
                 if kernel != "tpu" and name not in DEFAULT:
-                    marks.append(pytest.mark.slow)
+                    marks.append(pytest.mark.exhaustive)
                 yield pytest.param(kernel, shape, side, id=name, marks=marks)
 
 

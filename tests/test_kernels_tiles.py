@@ -43,7 +43,7 @@ def rows():
                 label = f"{name}-{side}-{tile}"
                 marks = [can_interpret_gpus] if platform == "cuda" else []
                 if label not in DEFAULT and (name, side) != ("tpu", "dgrad"):
-                    marks.append(pytest.mark.slow)
+                    marks.append(pytest.mark.exhaustive)
                 yield pytest.param(name, side, tile, id=label, marks=marks)
 
 

@@ -73,7 +73,10 @@ SLOW = "gradient", "vmap over the bias", "vmap of a gradient", "linearize"
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in TRANSFORMS],
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive if name in SLOW else ())
+        for name in TRANSFORMS
+    ],
 )
 def test_transformed(name, rng):
     x, w, _ = CASE.operands(rng)

@@ -189,6 +189,7 @@ def unet_trained(x: jax.Array) -> Any:
     return scores, state.params, state.opt_state
 
 
+@pytest.mark.exhaustive
 def test_an_accelerated_unet_trains_alike():
     x = numbered((2, 8, 3))
     theirs = unet_trained(x)

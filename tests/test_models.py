@@ -12,6 +12,7 @@ from jtconv import models
 from jtconv.models.igc import interleave
 from jtconv.models.stage import frozen
 from tests.compare import assert_close
+from tests.selection import exhaustive, rows
 
 RNGS = 3
 
@@ -83,14 +84,10 @@ CASES = {
     "igc": (igc, (2, 9, 7, 6), (2, 9, 7, 6)),
 }
 # Compiling takes up to half a minute each; by default one of every kind that others do not run.
-QUICK = ("unet_2d_odd", "generator_odd", "esp", "igc")
+QUICK = ("unet_2d_odd", "esp", "igc")
 
 
-def slow_or_not(case):
-    return case if case in QUICK else pytest.param(case, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("case", [slow_or_not(case) for case in CASES])
+@pytest.mark.parametrize("case", rows(list(CASES), default=QUICK))
 def test_sizes_and_gradients(case, rng):
     """The right shape; and every parameter has a gradient, finite and not all zero."""
     make, before, after = CASES[case]
@@ -118,6 +115,7 @@ def enliven(net, rng):
             value[...] += 0.1 * noise(rng, *value.shape)
 
 
+@exhaustive
 def test_3d_unet_is_the_2d_one_on_a_stack_that_does_not_change_along_depth(rng):
     """Deep kernels that look at one slice only must give every slice what 2-D gives it."""
     flat, deep = frozen(unet(2)), frozen(unet(3))
@@ -185,6 +183,7 @@ def test_interleave_undoes_itself_with_the_other_number(rng):
     np.testing.assert_array_equal(interleave(interleave(x, 3), 4), x)
 
 
+@exhaustive
 def test_fcn_starts_as_bilinear_interpolation_of_its_deepest_scores(rng):
     """The skips begin at zero; what is left are doublings, which interpolate between centres."""
     net, x = frozen(fcn(2)), noise(rng, 1, 32, 48, 2)
@@ -253,6 +252,7 @@ def by_backpropagation(encoder, x, stage, channel):
     return back(best)[0]
 
 
+@exhaustive
 @pytest.mark.parametrize("norm, stage", [(False, 0), (True, 2)])
 def test_projection_is_a_gradient_with_rectified_signal(norm, stage, rng):
     encoder = models.VGG(2, (4, 5, 6), (1, 2, 2), norm=norm, rngs=nnx.Rngs(RNGS))

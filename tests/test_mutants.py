@@ -1,4 +1,4 @@
-"""The tables, with the package broken on purpose: each must notice (``-m slow``)."""
+"""The tables, with the package broken on purpose: each must notice (``-m exhaustive``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests import mutants
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("table", "mutant"), mutants.trials())
 def test_the_table_notices(table, mutant):
     if table == "torch" and importlib.util.find_spec("torch") is None:

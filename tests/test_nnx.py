@@ -307,7 +307,7 @@ def unet_trained(fast: bool, widths: tuple[int, ...], size: int) -> Any:
     ("widths", "size"),
     [
         ((2, 4), 4),
-        pytest.param((64, 128, 256, 512, 1024), 64, marks=pytest.mark.slow, id="true"),
+        pytest.param((64, 128, 256, 512, 1024), 64, marks=pytest.mark.exhaustive, id="true"),
     ],
 )
 def test_an_accelerated_unet_trains_alike(widths, size):

@@ -18,13 +18,15 @@ import pytest
 from nbclient import NotebookClient
 
 from tests import test_seeds
+from tests.selection import rows
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SEEDS = [f"{letter}{n}" for letter, count in zip("ABCDE", (5, 6, 6, 6, 4), strict=True)
          for n in range(1, count + 1)]  # fmt: skip
 SECONDS_A_CELL = 300
-each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+TABLE = {path.stem: (path,) for path in PATHS}
+each_notebook = pytest.mark.parametrize("path", rows(TABLE, default=TABLE))
 
 
 def read(path: Path) -> Any:
@@ -66,7 +68,7 @@ def words(cell: Any) -> str:
     return "".join(shown)
 
 
-@each_notebook
+@pytest.mark.parametrize("path", rows(TABLE, default=["01_what_it_is"]))
 def test_every_cell_runs_and_shows_what_it_showed(path):
     before, after = read(path), executed(path)
     for kept, new in zip(code(before), code(after), strict=True):

@@ -9,7 +9,7 @@ from jax import lax
 
 import jtconv
 from jtconv.problem import padding
-from tests.axes import every_method
+from tests.axes import methods
 from tests.compare import assert_close
 
 # kernel, stride, dilation of two axes that differ
@@ -55,7 +55,7 @@ def test_integer_pads_pad_the_dilated_input(kernel, stride, dilation, pads, rng)
 
 @pytest.mark.parametrize("name", ["SAME", "VALID"])
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), PROBLEMS)
-@every_method
+@methods(["gemm", "auto"])
 def test_transpose_kernel(method, kernel, stride, dilation, name, rng):
     """With ``transpose_kernel`` lax turns the kernel itself and swaps its channels: our "HWOI"."""
     x, w = rng.normal(size=(2, 4, 3, 2)), rng.normal(size=(*kernel, 3, 2))

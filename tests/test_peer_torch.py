@@ -1,7 +1,7 @@
 """torch: the same values and gradients over a seeded sweep of all of its arguments.
 
 Shapes are drawn by chance, so every problem compiles anew: about sixty in the default run,
-thousands with ``-m slow``.  The method changes from one problem to the next.
+hundreds with ``-m exhaustive``.  The method changes from one problem to the next.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import jtconv
 from tests.axes import NAMES
 from tests.compare import assert_close
 from tests.peers import Problem, problems
+from tests.selection import exhaustive
 
 pytestmark = pytest.mark.peer("torch")
 
@@ -94,7 +95,7 @@ def test_sweep(problem, method, rng):
     assert_same_as_torch(problem, method, rng)
 
 
-@pytest.mark.parametrize(("problem", "method"), swept(MANY, 2, pytest.mark.slow))
+@pytest.mark.parametrize(("problem", "method"), swept(MANY, 2, exhaustive))
 def test_long_sweep(problem, method, rng):
     assert_same_as_torch(problem, method, rng)
 
@@ -105,7 +106,7 @@ def drawn(draw) -> Problem:
     return draw(st.sampled_from(problems(200, draw(st.integers(0, 50)), draw(st.integers(1, 3)))))
 
 
-@pytest.mark.slow
+@exhaustive
 @settings(max_examples=300, deadline=None)
 @given(drawn(), st.sampled_from(NAMES), st.integers(0, 2**32 - 1))
 def test_hypothesis(problem, method, seed):

@@ -12,7 +12,7 @@ import pytest
 import jtconv
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.pallas.interpret import interpreted
-from tests.axes import NAMES, every_method
+from tests.axes import NAMES
 from tests.cases import CASES
 from tests.compare import assert_close
 
@@ -117,7 +117,7 @@ def test_auto_always_can(hard):
     assert set(choices) <= set(ALGORITHMS) - set(hard.refusals)
 
 
-@every_method
+@pytest.mark.parametrize("method", NAMES)
 def test_the_method_asked_for_really_runs(method):
     """The name is in the compiled program, for the call and for both of its gradients."""
     x, w = jnp.zeros((2, 5, 3)), jnp.zeros((4, 3, 2))

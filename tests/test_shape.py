@@ -9,7 +9,7 @@ import pytest
 
 import jtconv
 from tests.axes import each, every_case, every_method
-from tests.cases import TELLING, random
+from tests.cases import REPRESENTATIVE, random
 
 # The same two axes laid in other orders.
 LAYOUTS = (
@@ -49,7 +49,7 @@ def test_output_shape_in_any_layout(layout, rng):
     assert jtconv.conv_transpose(*arrays, **keywords).shape == want
 
 
-@each(TELLING)
+@each(REPRESENTATIVE)
 def test_output_padding_lengthens_the_end(case):
     room = [max(s, d) for s, d in zip(case.stride, case.dilation, strict=True)]
     for extra in range(max(room)):
@@ -59,7 +59,7 @@ def test_output_padding_lengthens_the_end(case):
         assert got == (case.batch, *grown, case.features)
 
 
-@each(TELLING)
+@each(REPRESENTATIVE)
 def test_unbatched_in_unbatched_out(case):
     got = jtconv.output_shape(case.x_shape[1:], case.w_shape, **case.keywords)
     assert got == case.y_shape[1:]
