@@ -29,7 +29,7 @@ from jtconv.models.train.recipes import RECIPES
 from jtconv.models.train.thresholding import by_threshold
 from tests import tiny
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # --- metrics ----------------------------------------------------------------------------
 

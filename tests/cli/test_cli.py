@@ -375,7 +375,7 @@ def test_smooth_kernels_give_every_phase_the_same_weight():
 
 
 def run_demo(folder):
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.run(
         [sys.executable, "-m", "jtconv", "demo", "--out", "pictures"],
@@ -547,7 +547,7 @@ def test_draw_says_what_it_cannot(words, because, tmp_path):
 def test_docs_are_pages_with_search(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "jtconv", "docs", "--no-open", "--out", str(tmp_path / "docs")],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=300,

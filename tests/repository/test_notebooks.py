@@ -1,6 +1,6 @@
 """The course in ``notebooks/``: every cell runs, and shows what the file says that it shows.
 
-    python -m tests.test_notebooks
+    python -m tests.repository.test_notebooks
 
 runs all of them and keeps what they show.  A cell tagged "varies" (times, results of training)
 may show something else each time; one tagged "A1" works out that row of the founding documents.
@@ -17,10 +17,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests import test_seeds
+from tests.laws import test_seeds
 from tests.selection import rows
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SEEDS = [f"{letter}{n}" for letter, count in zip("ABCDE", (5, 6, 6, 6, 4), strict=True)
          for n in range(1, count + 1)]  # fmt: skip
@@ -76,7 +76,7 @@ def test_every_cell_runs_and_shows_what_it_showed(path):
         assert kinds == {kind for output in kept.outputs for kind in output.get("data", {})}
         assert not [output for output in new.outputs if output.get("name") == "stderr"], words(new)
         if "varies" not in tags(new):
-            assert words(new) == words(kept), "python -m tests.test_notebooks keeps what is shown"
+            assert words(new) == words(kept), "python -m tests.repository.test_notebooks keeps what is shown"
 
 
 @each_notebook

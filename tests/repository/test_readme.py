@@ -22,7 +22,7 @@ from bench import readme, report
 from jtconv.cli import app
 from jtconv.interop import torch
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 
@@ -51,10 +51,10 @@ def commands() -> list[str]:
 ELSEWHERE = {
     "python -m pip install": ".ci/run",
     "python -m pytest": ".ci/run",
-    "jtconv demo": "tests/test_cli.py",
-    "jtconv docs": "tests/test_cli.py",
-    "python -m jtconv.models.train": "tests/test_train.py",
-    "python -m bench": "tests/test_bench.py",
+    "jtconv demo": "tests/cli/test_cli.py",
+    "jtconv docs": "tests/cli/test_cli.py",
+    "python -m jtconv.models.train": "tests/models/test_train.py",
+    "python -m bench": "tests/bench/test_bench.py",
 }
 HERE = [said for said in commands() if not said.startswith(tuple(ELSEWHERE))]
 

@@ -22,7 +22,7 @@ from tests.axes import each
 from tests.cases import Case, one_axis
 from tests.compare import assert_close
 from tests.kernels import compute, lowered, side_of, task_of
-from tests.test_kernels_gpu import DEEP, TILED
+from tests.algorithms.pallas.test_kernels_gpu import DEEP, TILED
 
 SIDES = ("dgrad", "fprop", "wgrad")
 each_side = pytest.mark.parametrize("side", SIDES)
