@@ -1,38 +1,46 @@
 """The axes every law is tested along: methods and named cases.
 
-Compiling takes nearly all of the time, so where a law meets every method and every case the
-default run takes the telling cases with all methods and, of the others, a seeded quarter of
-the methods each; ``-m slow`` runs the rest.
+Compiling takes nearly all of the time, so the default run takes few of the rows where two axes
+meet: every case by "auto", and some cases by every method. What JAX does to a function is the same
+for all methods; there a test names those it takes.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 
 import pytest
 
 from jtconv.algorithms import ALGORITHMS
-from tests.cases import CASES, TELLING, Case
+from tests.cases import CASES, Case
+from tests.selection import rows
 
 NAMES = (*ALGORITHMS, "auto")
-every_method = pytest.mark.parametrize("method", NAMES)
+# What computes on a CPU. "pallas" is interpreted there (see conftest), which takes long: only the
+# laws about values ask it too, as one of NAMES.
+METHODS = tuple(name for name in NAMES if name != "pallas")
 
 
-def each(cases: Iterable[Case]) -> pytest.MarkDecorator:
-    """A test of its own for each case."""
-    return pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in cases])
+def methods(default: Iterable[str], names: Iterable[str] = METHODS) -> pytest.MarkDecorator:
+    """A test of its own for each method; those not in ``default`` are exhaustive."""
+    return pytest.mark.parametrize("method", rows(names, default))
 
 
-def _pairs() -> list:
-    chance, pairs = random.Random(2), []
-    for case in CASES:
-        sampled = NAMES if case in TELLING else chance.sample(NAMES, len(NAMES) // 4)
-        for name in NAMES:
-            marks = () if name in sampled else (pytest.mark.slow,)
-            pairs.append(pytest.param(name, case, id=f"{name}-{case.name}", marks=marks))
-    return pairs
+every_method = methods(METHODS)
+every_name = methods(METHODS, NAMES)
+
+
+def each(cases: Iterable[Case], default: Iterable[str] | None = None) -> pytest.MarkDecorator:
+    """A test of its own for each case; those not in ``default``, if it is given, are exhaustive."""
+    table = {case.name: (case,) for case in cases}
+    return pytest.mark.parametrize("case", rows(table, table if default is None else default))
 
 
 every_case = each(CASES)
-every_method_and_case = pytest.mark.parametrize(("method", "case"), _pairs())
+
+
+def methods_and_cases(names: Iterable[str], by_all: Iterable[Case]) -> pytest.MarkDecorator:
+    """Every case by every method. The default run takes ``by_all`` by all, the others by "auto"."""
+    pairs = {f"{name}-{case.name}": (name, case) for case in CASES for name in names}
+    default = [pair for pair, (name, case) in pairs.items() if name == "auto" or case in by_all]
+    return pytest.mark.parametrize(("method", "case"), rows(pairs, default))

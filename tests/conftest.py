@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import itertools
 import os
-import sys
 import zlib
 from collections.abc import Generator
 
@@ -50,39 +49,6 @@ def pytest_configure(config: pytest.Config) -> None:
         mutants.apply(mutant)
 
 
-# Tables of hundreds of rows, or of slow ones, and how many Pythons share them: each takes its part
-# by default, and as many versions in a row take all; `-m ""` runs every row.
-SHARED = {
-    "test_adjoint": 4,
-    "test_bias": 2,
-    "test_derivatives": 4,
-    "test_draw": 2,
-    "test_explain": 2,
-    "test_kernels": 2,
-    "test_kernels_transformed": 2,
-    "test_linen": 3,
-    "test_models": 2,
-    "test_nnx": 3,
-    "test_notebooks": 2,
-    "test_roads": 4,
-    "test_transformations": 4,
-    "test_value": 4,
-    "test_conventions": 2,
-}
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is another Python's part as slow; of the examples of models, too, which compile."""
-    for item in items:
-        if item.path.stem == "test_adjoint" and "pallas" in item.name:
-            item.add_marker(pytest.mark.slow)  # seconds each, and its values are under test
-        model = isinstance(item, pytest.DoctestItem) and "models" in item.path.parts
-        share = 2 if model else SHARED.get(item.path.stem, 1) if "[" in item.name else 1
-        if zlib.crc32(item.nodeid.encode()) % share != sys.version_info.minor % share:
-            item.add_marker(pytest.mark.slow)
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("peer"):
         name = mark.args[0]
@@ -90,22 +56,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"peer {name!r} is not installed in this environment")
 
 
-# Where the laws of values are, "pallas" is its TPU kernel, interpreted. An interpreted program
-# takes seconds to compile, so elsewhere it is what it is on a CPU: refused.
-INTERPRETED = ("test_value", "test_adjoint", "test_refusals")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Laws asked of "pallas" are skipped, with its reason, where it refuses."""
+    """A row of "pallas" runs the kernel for TPUs, interpreted; where that refuses it is skipped."""
     values = getattr(pyfuncitem, "callspec", None)
     if values is None or not any(v == "pallas" for v in values.params.values() if type(v) is str):
         return (yield)
     from jtconv import Unsupported
     from jtconv.algorithms.pallas.interpret import interpreted
 
-    here = pyfuncitem.path.stem in INTERPRETED
-    with interpreted("tpu") if here else contextlib.nullcontext():
+    with interpreted("tpu"):
         try:
             return (yield)
         except Unsupported as refusal:
@@ -123,8 +83,8 @@ def pytest_runtest_teardown() -> None:
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
-    """Random numbers of this test's own: the same in every run and in any order."""
-    return np.random.default_rng(zlib.crc32(request.node.nodeid.encode()))
+    """Random numbers of this test's own: the same in every run, in any order and in any folder."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.selection import rows
+
 # kernel_size, strides, kernel_dilation, spatial size, padding.
 GEOMETRIES = (
     (3, None, None, (5,), "SAME"),
@@ -113,16 +115,20 @@ TABLE = configurations(5 * len(GEOMETRIES))
 ROUNDED_AGAIN = 4.0
 
 
+# Of the geometries above, by number: one of each kind of padding, of one to three axes.
+DEFAULT = (1, 5, 8, 12, 16, 18)
+
+
 def _rows() -> list:
-    rows = []
-    for dtype, step in ((jnp.float32, 1), (jnp.bfloat16, 3)):
-        for c in TABLE:
-            quick = c.number < len(GEOMETRIES) and c.number % step == 0
-            marks = () if quick else (pytest.mark.slow,)
-            rows.append(pytest.param(c, dtype, id=f"{c.number}-{dtype.__name__}", marks=marks))
-    return rows
+    table = {
+        f"{c.number}-{dtype.__name__}": (c, dtype)
+        for dtype in (jnp.float32, jnp.bfloat16)
+        for c in TABLE
+    }
+    return rows(table, default=[*(f"{number}-float32" for number in DEFAULT), "8-bfloat16"])
 
 
-every_configuration = pytest.mark.parametrize("c", TABLE, ids=lambda c: str(c.number))
-# Each geometry once in float32 and every third in bfloat16; the others are slow.
+every_configuration = pytest.mark.parametrize(
+    "c", rows({str(c.number): (c,) for c in TABLE}, default=map(str, DEFAULT))
+)
 every_configuration_and_dtype = pytest.mark.parametrize(("c", "dtype"), _rows())

@@ -3,7 +3,7 @@
     python -m tests.mutants
 
 runs each table of tests in a process of its own with one fault put into one place, the entry
-through which every primitive reaches its method, and prints what noticed.  A table that stays
+through which every primitive reaches its algorithm, and prints what noticed.  A table that stays
 green under a mutant that it should notice is itself at fault, and the exit status says so.
 """
 
@@ -25,31 +25,31 @@ SIDES = ("dgrad", "fprop", "wgrad")
 # Operands of each side and where its kernel is: in, or out.
 ROLES = {"dgrad": "xw", "fprop": "yw", "wgrad": "xy"}
 TABLES = {
-    "value": ("tests/test_value.py", "test_conv_transpose"),
-    "adjoint": ("tests/test_adjoint.py", "test_conv_is_the_adjoint"),
-    "derivative": ("tests/test_derivatives.py", "test_first_order"),
-    "torch": ("tests/test_peer_torch.py", "test_sweep"),
+    "value": ("tests/laws/test_value.py", "test_conv_transpose"),
+    "adjoint": ("tests/laws/test_adjoint.py", "test_conv_is_the_adjoint"),
+    "derivative": ("tests/laws/test_derivatives.py", "test_first_order"),
+    "torch": ("tests/laws/test_peer_torch.py", "test_sweep"),
 }
 # A fault in all three sides alike is still a trilinear form: no adjoint can tell.
 BLIND = {"adjoint"}
 
 
 def flipped(side: Any, role: str) -> Any:
-    """The side with its kernel turned round."""
+    """The side with its kernel flipped."""
 
-    def turn(a: Any) -> Any:
+    def flip(a: Any) -> Any:
         return jnp.flip(a, range(a.ndim - 2))
 
     def mutant(a: Any, b: Any, task: Any) -> Any:
         if role == "wgrad":
-            return turn(side(a, b, task))
-        return side(a, turn(b), task)
+            return flip(side(a, b, task))
+        return side(a, flip(b), task)
 
     return mutant
 
 
 def shifted(side: Any, role: str) -> Any:
-    """The side with one cell more cropped in front of the first axis, and one less behind."""
+    """The side with one more cropped in front of the first axis, and one less behind."""
 
     def mutant(a: Any, b: Any, task: Any) -> Any:
         first, *rest = task.geometry.axes
@@ -75,13 +75,13 @@ def apply(mutant: str) -> None:
     mutants: dict[str, Any] = {
         name: SimpleNamespace(
             **{
-                side: FAULTS[fault](getattr(method, side), side)
+                side: FAULTS[fault](getattr(algorithm, side), side)
                 if side in sides.split(",")
-                else getattr(method, side)
+                else getattr(algorithm, side)
                 for side in SIDES
             }
         )
-        for name, method in primitives.ALGORITHMS.items()
+        for name, algorithm in primitives.ALGORITHMS.items()
     }
     primitives.ALGORITHMS = mutants
 
@@ -89,8 +89,9 @@ def apply(mutant: str) -> None:
 def notices(table: str, mutant: str | None) -> bool:
     """Whether the table fails, by its own assertions, with this fault in the package."""
     file, test = TABLES[table]
-    environment = {**os.environ, "JTCONV_MUTANT": mutant or ""}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", file, "-k", test]
+    environment = {**os.environ, "JTCONV_MUTANT": mutant or "", "JTCONV_RAN": ""}
+    # In one process: several that stop at their first failure end as if interrupted.
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "--tb=short", file, "-k", test]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if run.returncode == 1 and "AssertionError: off by" in run.stdout:
         return True

@@ -96,7 +96,7 @@ def programs(linen_class: Any, nnx_class: Any, c: Configuration, dtype: Any) -> 
 def test_the_program_is_that_of_nnx(c, dtype):
     """Flax's two layers are one program and ours are one, so their numbers are equal too.
 
-    tests/test_nnx.py compares the numbers of ours with Flax's.
+    tests/nnx/test_nnx.py compares the numbers of ours with Flax's.
     """
     flax_linen, flax_nnx = programs(linen.ConvTranspose, nnx.ConvTranspose, c, dtype)
     ours_linen, ours_nnx = programs(ConvTranspose, jtconv.nnx.ConvTranspose, c, dtype)
@@ -194,6 +194,7 @@ def unet_trained(x: jax.Array) -> Any:
     return scores, state.params, state.opt_state
 
 
+@pytest.mark.exhaustive
 def test_an_accelerated_unet_trains_alike():
     x = numbered((2, 8, 3))
     theirs = unet_trained(x)

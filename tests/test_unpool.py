@@ -55,7 +55,7 @@ def poolings(count: int, seed: int = 0) -> list[Pooling]:
 
 
 TABLE = [
-    pytest.param(p, id=str(p.number), marks=() if p.number < 15 else (pytest.mark.slow,))
+    pytest.param(p, id=str(p.number), marks=() if p.number < 15 else (pytest.mark.exhaustive,))
     for p in poolings(150)
 ]
 

@@ -38,7 +38,7 @@ class Chance(random.Random):
 def rows(drawn: Callable[[Chance], Any], count: int, seed: str) -> list:
     """``count`` of what ``drawn`` makes; those of seed "many" are slow."""
     chance = Chance(seed)
-    marks = pytest.mark.slow if seed == "many" else ()
+    marks = pytest.mark.exhaustive if seed == "many" else ()
     return [
         pytest.param(drawn(chance), id=f"{seed}-{number}", marks=marks) for number in range(count)
     ]

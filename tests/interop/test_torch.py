@@ -48,7 +48,7 @@ def every_sample():
     """Each rank and dtype; the default run takes one in three of some."""
     quick = {(1, "bfloat16"), (2, "float32"), (3, "complex64")}
     pairs = [(rank, name, 1) for rank in RANKS for name in DTYPES]
-    slow = [pytest.param(*pair, marks=pytest.mark.slow) for pair in pairs]
+    slow = [pytest.param(*pair, marks=pytest.mark.exhaustive) for pair in pairs]
     return [*slow, *((*pair, 3) for pair in sorted(quick))]
 
 
@@ -71,7 +71,7 @@ def test_torchs_own_samples(rank, dtype, step):
 def swept() -> list:
     return [
         pytest.param(problem, id=f"{kind}-{rank}d-{number}", marks=marks)
-        for kind, seed, marks in (("few", 3, ()), ("many", 4, pytest.mark.slow))
+        for kind, seed, marks in (("few", 3, ()), ("many", 4, pytest.mark.exhaustive))
         for rank in RANKS
         for number, problem in enumerate(problems(COUNTS[kind][rank], seed, rank))
     ]

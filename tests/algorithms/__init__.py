@@ -1,0 +1,1 @@
+"""What is particular to one algorithm: its forms, and the program it becomes."""

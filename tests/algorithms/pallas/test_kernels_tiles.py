@@ -1,0 +1,173 @@
+"""Tiles of the kernels behind "pallas": any gives the same answer, and the best measured runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jtconv
+from jtconv.algorithms import pallas
+from jtconv.algorithms.pallas.depthwise import columns
+from jtconv.algorithms.pallas.hopper import pipeline
+from jtconv.algorithms.pallas.hopper.implicit_gemm import ImplicitGemm
+from jtconv.algorithms.pallas.hopper.kernel_gradient import KernelGradient
+from jtconv.algorithms.pallas.interpret import interpreted
+from jtconv.algorithms.pallas.tpu import blocks
+from jtconv.dispatch.tuning import Timing, Tuning, key
+from tests.cases import Case, one_axis
+from tests.compare import assert_close
+from tests.kernels import can_interpret_gpus, compute, side_of, task_of
+
+SIDES = ("dgrad", "fprop", "wgrad")
+WIDE = Case("", (5, 6), (2, 2), (2, 2), (1, 1), ((0, 0), (0, 1)), 256, 128, 1, 1)
+DEEP = Case("", (9, 35), (2, 1), (1, 1), (1, 1), ((1, 0), (0, 0)), 64, 64, 64, 1)
+LONG = one_axis("", 700, 3, 2, crops=(1, 0))
+KERNELS: dict[str, tuple[Case, str, dict[str, Any]]] = {
+    "hopper": (WIDE, "cuda", pipeline.TILES),
+    "depthwise": (DEEP, "cuda", columns.TILES),
+    "tpu": (LONG, "tpu", blocks.TILES),
+}
+DEFAULT = "hopper-wgrad-128x64", "hopper-fprop-64x256", "depthwise-dgrad-32x2"
+
+
+def rows():
+    """Every tile of every kernel on every side; most are slow."""
+    for name, (_, platform, table) in KERNELS.items():
+        for side in SIDES:
+            for tile in table:
+                label = f"{name}-{side}-{tile}"
+                marks = [can_interpret_gpus] if platform == "cuda" else []
+                if label not in DEFAULT and (name, side) != ("tpu", "dgrad"):
+                    marks.append(pytest.mark.exhaustive)
+                yield pytest.param(name, side, tile, id=label, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "side", "tile"), list(rows()))
+def test_any_tile_gives_the_same_answer(name, side, tile, rng):
+    case, platform, _ = KERNELS[name]
+    operands, want = side_of(case, side, rng, "bfloat16")
+    task = task_of(case, side, "bfloat16", platform)
+    with interpreted(platform):
+        assert_close(compute(replace(task, tile=tile), *operands), want, "bfloat16")
+
+
+def test_tiles_that_a_task_cuts_down_to_the_same_are_one():
+    """One row is lower than two; Hopper's are told apart by what they load ahead, too."""
+    thin = task_of(WIDE._replace(channels=16, features=8), "dgrad", "bfloat16", "cuda")
+    first, *others = pallas.tiles(thin)
+    assert first == "64x128"
+    assert {first, *others} == set(pipeline.TILES)
+    row = task_of(DEEP._replace(x_size=(1, 35), kernel=(1, 1), crops=((0, 0),) * 2), "fprop",
+                  "bfloat16", "cuda")  # fmt: skip
+    assert pallas.tiles(row) == ("16x2", "32x2", "8x2")
+
+
+@pytest.mark.parametrize("tile", pipeline.TILES)
+def test_a_tile_is_what_a_kernel_is_cut_into(tile):
+    task = replace(task_of(WIDE, "dgrad", "bfloat16", "cuda"), tile=tile)
+    rows, width, stages = pipeline.TILES[tile]
+    gemm = ImplicitGemm.of(1, task)
+    assert (gemm.columns, gemm.stages) == (width, stages)
+    gradient = KernelGradient.of(1, replace(task, side="wgrad"))
+    assert gradient.tile == (rows, width, stages)
+
+
+def test_shared_memory_holds_every_tile():
+    """Of 227 KiB: rings of boxes of 128 bytes a row, and what is on its way out."""
+    for rows, width, stages in pipeline.TILES.values():
+        ring = stages * (pipeline.CONSUMERS * rows + width) * 128
+        assert ring + pipeline.CONSUMERS * max(rows * 128, 64 * 64 * 4) <= 226 * 2**10
+
+
+# Measured and remembered: on the CPU, where the TPU kernel is interpreted like any other method.
+
+SMALL = one_axis("", 300, 3, 2)
+
+
+@pytest.fixture(scope="module")
+def tuning():
+    """Of one call by name: its tiles are what there is to measure."""
+    x, w = jnp.ones(SMALL.x_shape), jnp.ones(SMALL.w_shape)
+    with interpreted("tpu"):
+        return jtconv.tune(jtconv.conv_transpose, x, w, method="pallas", **SMALL.keywords)
+
+
+def favouring(tuning, tile, method="pallas"):
+    """The same tuning, had ``tile`` been the fastest."""
+    rows = {
+        name: (*timings, Timing(method, 1e-9, tile=tile)) for name, timings in tuning.rows.items()
+    }
+    return Tuning(rows, tuning.device, tuning.version)
+
+
+def test_every_tile_is_a_candidate(tuning):
+    (timings,) = tuning.rows.values()
+    tiles = [t.tile for t in timings if t.method == "pallas"]
+    assert tiles == ["512 rows", "256 rows", "128 rows"], "the tallest is no taller than the first"
+    assert all(t.tile is None for t in timings if t.method != "pallas")
+    assert all(t.seconds for t in timings if t.method == "pallas")
+    assert "pallas 256 rows" in str(tuning)
+
+
+@pytest.mark.parametrize("method", ["pallas", "auto"])
+def test_the_tile_measured_best_runs(method, tuning, monkeypatch, rng):
+    ran, checked_blocks = [], blocks.checked_blocks
+
+    def watched(task):
+        ran.append(task.tile)
+        return checked_blocks(task)
+
+    monkeypatch.setattr(blocks, "checked_blocks", watched)
+    x, w, _ = (jnp.asarray(a) for a in SMALL.operands(rng))
+    with interpreted("tpu"), favouring(tuning, "128 rows"):
+        jtconv.conv_transpose(x, w, method=method, **SMALL.keywords)
+        plan = jtconv.explain(x, w, method=method, **SMALL.keywords)
+    assert ran == ["128 rows"]
+    assert plan.sides[0].choice.tile == "128 rows"
+    if method == "auto":
+        assert plan.sides[0].choice.reason.endswith("in tiles of 128 rows")
+
+
+def test_a_tile_that_is_none_is_refused_by_name(tuning, rng):
+    x, w, _ = (jnp.asarray(a) for a in SMALL.operands(rng))
+    wrong = pytest.raises(jtconv.Unsupported, match=r"256 rows.*not '7 rows': measure")
+    with interpreted("tpu"), favouring(tuning, "7 rows"), wrong:
+        jtconv.conv_transpose(x, w, method="pallas", **SMALL.keywords)
+
+
+def test_auto_goes_on_to_the_rules_where_what_was_measured_refuses(tuning, rng):
+    x, w, _ = (jnp.asarray(a) for a in SMALL.operands(rng))
+    with interpreted("tpu"), favouring(tuning, "7 rows"):
+        plan = jtconv.explain(x, w, **SMALL.keywords)
+        jtconv.conv_transpose(x, w, **SMALL.keywords)
+    assert plan.sides[0].choice.method != "pallas"
+
+
+def test_what_refuses_is_watched_all_the_same():
+    """Three channels are none of Hopper's tiles: the next name has its turn, tuning or not."""
+    x, w = jnp.ones((1, 8, 3)), jnp.ones((2, 3, 4))
+    run = jax.jit(lambda x, w: jtconv.conv_transpose(x, w, method=("pallas", "auto")))
+    with jtconv.tune():
+        run.trace(x, w).lower(lowering_platforms=("cuda",))
+
+
+def test_tiles_are_kept_in_the_file(tuning):
+    stored = json.loads(tuning.dumps())
+    assert Tuning.loads(tuning.dumps()).rows == tuning.rows
+    for row in stored["rows"].values():
+        for timing in row:
+            del timing["tile"]
+    before = Tuning.loads(json.dumps(stored | {"jtconv_tuning": 1}))
+    assert before.rows.keys() == tuning.rows.keys(), "files of before still load"
+    with pytest.raises(ValueError, match="format 3, of a later jtconv; here 2"):
+        Tuning.loads(json.dumps(stored | {"jtconv_tuning": 3}))
+
+
+def test_a_task_is_known_whatever_its_tile():
+    task = task_of(SMALL, "dgrad", "float32")
+    assert key(task) == key(replace(task, tile="128 rows"))

@@ -1,0 +1,1 @@
+"""How other frameworks write a layer, read and written."""

@@ -1,0 +1,1 @@
+"""Which algorithm runs, why, and on which platform."""

@@ -1,0 +1,1 @@
+"""Pictures of the arithmetic, and the page that explores it."""

@@ -1,0 +1,1 @@
+"""Each file holds one law to every method and every named case."""
