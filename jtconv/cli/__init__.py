@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from jtconv import __version__, extras
+import jtconv
+from jtconv import extras
 
 with extras.needs("demo"):
     import typer
@@ -31,7 +32,7 @@ app.command("docs", epilog=docs.EPILOG)(docs.run)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"jtconv {__version__}")
+        typer.echo(f"jtconv {jtconv.__version__}")
         raise typer.Exit
 
 
