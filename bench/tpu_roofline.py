@@ -57,17 +57,10 @@ class Work:
 
     def products(self, side: int) -> int:
         """Multiply-adds of a matrix unit whose rows and columns come by the ``side``."""
-        t, lanes = (
-            self.task,
-            layout.phase_count(self.task.geometry) * self.task.y_channels_per_group,
-        )
-        rows = t.batch * math.prod(self.blocks.counts)
-        return (
-            rows
-            * len(layout.shifts(t.geometry))
-            * _up(t.x_channels_per_group, side)
-            * _up(lanes, side)
-        )
+        t, g = self.task, self.task.geometry
+        rows = t.batch * math.prod(self.blocks.counts) * len(layout.shifts(g))
+        lanes = layout.phase_count(g) * t.y_channels_per_group
+        return rows * _up(t.x_channels_per_group, side) * _up(lanes, side)
 
     @property
     def kernel_bytes(self) -> int:
@@ -77,15 +70,10 @@ class Work:
         others = math.prod(
             n + a.reach for n, a in zip(b.counts[1:], layout.subpixel_axes(g)[1:], strict=True)
         )
-        x = programs * b.window * others * t.x_channels_per_group
-        w = (
-            len(layout.shifts(g))
-            * layout.phase_count(g)
-            * t.x_channels_per_group
-            * t.y_channels_per_group
-        )
-        w *= 1 if b.chunk == t.x_channels_per_group else programs
-        y = t.batch * math.prod(b.counts) * layout.phase_count(g) * t.y_channels_per_group
+        channels, lanes = t.x_channels_per_group, layout.phase_count(g) * t.y_channels_per_group
+        x = programs * b.window * others * channels
+        w = len(layout.shifts(g)) * channels * lanes * (1 if b.chunk == channels else programs)
+        y = t.batch * math.prod(b.counts) * lanes
         return 2 * (x + w + y)
 
     @property

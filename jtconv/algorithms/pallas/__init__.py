@@ -92,7 +92,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
-    x, y = _with_unused_masked(x, y, task.geometry)
+    x, y = _mask_unused(x, y, task.geometry)
     return _kernel(task).wgrad(x, y, task)
 
 
@@ -128,10 +128,10 @@ def _family(task: Task) -> Kernel | None:
 # is NaN.  So a kernel gradient is computed with zeros for whatever no tap pairs with anything.
 
 
-def _with_unused_masked(x: jax.Array, y: jax.Array, g: Geometry) -> tuple[jax.Array, jax.Array]:
+def _mask_unused(x: jax.Array, y: jax.Array, g: Geometry) -> tuple[jax.Array, jax.Array]:
     """x and y with zeros at positions that take part in no product; most often as they are."""
     for number, (x_used, y_used) in enumerate([_used(axis) for axis in g], 1):
-        x, y = _mask(x, x_used, number), _mask(y, y_used, number)
+        x, y = _select(x, x_used, number), _select(y, y_used, number)
     return x, y
 
 
@@ -147,7 +147,7 @@ def _used(a: Axis) -> tuple[np.ndarray, np.ndarray]:
     return x_used, y_used
 
 
-def _mask(a: jax.Array, used: np.ndarray, axis: int) -> jax.Array:
+def _select(a: jax.Array, used: np.ndarray, axis: int) -> jax.Array:
     if used.all():
         return a
     shape = [-1 if number == axis else 1 for number in range(a.ndim)]

@@ -124,11 +124,8 @@ class KernelGradient:
     @property
     def parts(self) -> int:
         """Parts of the sum: as many as keep all multiprocessors at work."""
-        idle, steps = (
-            pipeline.MULTIPROCESSORS // math.prod(self.products),
-            math.prod(self.boxes.counts),
-        )
-        return max(1, min(idle, steps // LEAST_STEPS))
+        rounds = pipeline.MULTIPROCESSORS // math.prod(self.products)
+        return max(1, min(rounds, math.prod(self.boxes.counts) // LEAST_STEPS))
 
     @property
     def grid(self) -> tuple[int, ...]:

@@ -50,6 +50,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax
     channels = task.y_channels_per_group * g.stride[-1]
     y = jax.ShapeDtypeStruct((x.shape[0], *space, channels), task.result_dtype)
     compute = _call(
+        task.side,
         partial(_dgrad_kernel, g=g, b=b),
         (g.groups, x.shape[0] // g.groups, b.steps, task.x_channels_per_group // b.chunk),
         [
@@ -72,6 +73,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task, bias: jax.Array | None) -> jax
     begin = _bias_row(bias, task, 1, task.x_channels_per_group)
     x = jax.ShapeDtypeStruct((y.shape[0], *b.counts, task.x_channels_per_group), task.result_dtype)
     compute = _call(
+        task.side,
         partial(_fprop_kernel, g=g, b=b),
         (g.groups, y.shape[0] // g.groups, b.steps, task.x_channels_per_group // b.chunk),
         [
@@ -94,6 +96,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     shape = len(layout.shifts(g)), len(layout.leading_phases(g)), *channels
     w = jax.ShapeDtypeStruct((g.groups, *shape), task.accumulator)
     compute = _call(
+        task.side,
         partial(_wgrad_kernel, g=g, b=b),
         (g.groups, task.x_channels_per_group // b.chunk, x.shape[0] // g.groups, b.steps),
         [blocks.rows_spec(x, b, grid, b.chunk), blocks.window_spec(y, b, grid, y.shape[-1])],
@@ -116,10 +119,13 @@ def _with_phases(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return (*(n for size in sizes[:-1] for n in (size, 1)), sizes[-1])
 
 
-def _call(kernel: Any, grid: Any, ins: Any, out: Any, shape: Any, scratch: Any = ()) -> Any:
+def _call(
+    name: str, kernel: Any, grid: Any, ins: Any, out: Any, shape: Any, scratch: Any = ()
+) -> Any:
     simulated = simulation()
     return pl.pallas_call(
         kernel,
+        name=name,
         grid=grid,
         in_specs=ins,
         out_specs=out,
