@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+from tests import ran
+
 # Random numbers by XLA's own generator: the default one takes seconds to compile for every shape
 # of a parameter. In the environment, so that programs which tests start have it too.
 os.environ["JAX_DEFAULT_PRNG_IMPL"] = "rbg"
@@ -23,11 +25,11 @@ jax.config.update("jax_default_prng_impl", "rbg")
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_enable_x64", True)
 
-# Annotations become checks, here and never for users.  The rooms that take whatever a user
-# wrote are left out: their own messages are under test, not beartype's.  So are the
-# primitives, whose rules are handed constants that are no ``jax.Array`` yet.
-CHECKED_ROOMS = ["jtconv.problem.geometry", "jtconv.dispatch.choose", "jtconv.algorithms"]
-install_import_hook(CHECKED_ROOMS, "beartype.beartype")
+# Annotations become checks, here and never for users.  What takes whatever a user wrote is left
+# out: its own messages are under test, not beartype's.  So are the primitives, whose rules are
+# handed constants that are no ``jax.Array`` yet.
+CHECKED = ["jtconv.problem.geometry", "jtconv.dispatch.choose", "jtconv.algorithms"]
+install_import_hook(CHECKED, "beartype.beartype")
 
 
 class SinglePrecision:
@@ -42,11 +44,11 @@ class SinglePrecision:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(SinglePrecision())
-    mutant = os.environ.get("JTCONV_MUTANT")
-    if mutant:
+    if mutant := os.environ.get("JTCONV_MUTANT"):
         from tests import mutants
 
         mutants.apply(mutant)
+    ran.record(config)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

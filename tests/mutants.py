@@ -91,7 +91,19 @@ def notices(table: str, mutant: str | None) -> bool:
     file, test = TABLES[table]
     environment = {**os.environ, "JTCONV_MUTANT": mutant or "", "JTCONV_RAN": ""}
     # In one process: several that stop at their first failure end as if interrupted.
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-x", "--tb=short", file, "-k", test]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "-q",
+        "-x",
+        "--tb=short",
+        file,
+        "-k",
+        test,
+    ]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if run.returncode == 1 and "AssertionError: off by" in run.stdout:
         return True

@@ -76,7 +76,9 @@ def test_every_cell_runs_and_shows_what_it_showed(path):
         assert kinds == {kind for output in kept.outputs for kind in output.get("data", {})}
         assert not [output for output in new.outputs if output.get("name") == "stderr"], words(new)
         if "varies" not in tags(new):
-            assert words(new) == words(kept), "python -m tests.repository.test_notebooks keeps what is shown"
+            assert words(new) == words(kept), (
+                "python -m tests.repository.test_notebooks keeps what is shown"
+            )
 
 
 @each_notebook

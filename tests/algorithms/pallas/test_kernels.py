@@ -18,11 +18,11 @@ from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.pallas.interpret import interpreted
 from jtconv.algorithms.pallas.tpu import blocks
 from jtconv.dispatch import primitives
+from tests.algorithms.pallas.test_kernels_gpu import DEEP, TILED
 from tests.axes import each
 from tests.cases import Case, one_axis
 from tests.compare import assert_close
 from tests.kernels import compute, lowered, side_of, task_of
-from tests.algorithms.pallas.test_kernels_gpu import DEEP, TILED
 
 SIDES = ("dgrad", "fprop", "wgrad")
 each_side = pytest.mark.parametrize("side", SIDES)
