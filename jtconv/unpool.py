@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -52,6 +53,7 @@ def max_pool_with_indices(
             holds nothing else.
 
     >>> import jax.numpy as jnp
+import numpy as np
     >>> x = jnp.array([[1., 2., 0.], [4., 3., 9.]])[..., None]
     >>> values, indices = max_pool_with_indices(x, (2, 2), stride=1)
     >>> print(values[..., 0], indices[..., 0])
@@ -130,11 +132,12 @@ def _largest(x: jax.Array, cells: jax.Array, where: int, axis: Axis) -> tuple[ja
     return best, found
 
 
-def _lowest(dtype: Any) -> jax.Array:
-    return dtype.type(-jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min)
+def _lowest(dtype: Any) -> Any:
+    least = -np.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
+    return np.asarray(least, dtype)
 
 
-def _windows(a: jax.Array, where: int, axis: Axis, fill: jax.Array) -> Any:
+def _windows(a: jax.Array, where: int, axis: Axis, fill: Any) -> Any:
     """The ``t``-th cell of every window, as a function of ``t``."""
     span = (axis.x_size - 1) * axis.stride + 1
     need = span + axis.effective_kernel - 1
@@ -170,6 +173,7 @@ def max_unpool(y: ArrayLike, indices: ArrayLike, *, output_size: PerAxis) -> jax
     learning" (ICCV 2011); Noh, Hong and Han (arXiv:1505.04366).
 
     >>> import jax.numpy as jnp
+import numpy as np
     >>> y, indices = jnp.array([[4.], [9.]]), jnp.array([[1], [2]])
     >>> print(max_unpool(y, indices, output_size=(5,))[:, 0])
     [0. 4. 9. 0. 0.]
@@ -239,6 +243,7 @@ def average_unpool(
         ValueError, TypeError: for a wrong argument.
 
     >>> import jax.numpy as jnp
+import numpy as np
     >>> print(average_unpool(jnp.array([[2.], [4.]]), (2,))[:, 0])
     [1. 1. 2. 2.]
     """
@@ -274,6 +279,7 @@ def nearest_unpool(
         ValueError, TypeError: for a wrong argument.
 
     >>> import jax.numpy as jnp
+import numpy as np
     >>> print(nearest_unpool(jnp.array([[2.], [4.]]), (2,), output_size=3)[:, 0])
     [2. 2. 4.]
     """

@@ -18,6 +18,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jtconv.algorithms import ALGORITHMS
 from jtconv.dispatch import primitives
 from jtconv.problem.geometry import Geometry
 
@@ -81,9 +82,9 @@ def apply(mutant: str) -> None:
                 for side in SIDES
             }
         )
-        for name, algorithm in primitives.ALGORITHMS.items()
+        for name, algorithm in ALGORITHMS.items()
     }
-    primitives.ALGORITHMS = mutants
+    vars(primitives)["ALGORITHMS"] = mutants
 
 
 def notices(table: str, mutant: str | None) -> bool:

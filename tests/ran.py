@@ -71,7 +71,8 @@ def differences(expected: set[str], ran: set[str]) -> list[str]:
 
 def skipped_everywhere(runs: Iterable[dict[str, tuple[str, str]]]) -> dict[str, str]:
     """The tests that no run did more than skip, and a reason of each."""
-    skipped, done = {}, set()
+    skipped: dict[str, str] = {}
+    done: set[str] = set()
     for run in runs:
         skipped |= {test: why for test, (outcome, why) in run.items() if outcome == "skipped"}
         done |= {test for test, (outcome, _) in run.items() if outcome != "skipped"}
