@@ -22,6 +22,7 @@ from jtconv.conventions.layer import (
     PerAxis,
 )
 from jtconv.problem import arguments
+from jtconv.problem import padding as ours
 from jtconv.problem.padding import Crops
 
 Ints = Sequence[int]
@@ -108,15 +109,9 @@ def _axes(
     rank = len(kernel_shape)
     stride, dilation = per_axis("strides", strides, rank), per_axis("dilations", dilations, rank)
     extra = per_axis("output_padding", output_padding, rank, default=0)
-    axes: list[_Axis] = []
-    for k, s, d, more in zip(kernel_shape, stride, dilation, extra, strict=True):
-        if more >= max(s, d):
-            raise ValueError(
-                f"output_padding[{len(axes)}] must be smaller than stride or dilation, that is "
-                f"< {max(s, d)}, got {more}."
-            )
-        axes.append(_Axis(d * (k - 1) + 1, s, d, more))
-    return axes
+    ours.check_output_padding(extra, stride, dilation)
+    columns = ours.effective_kernels(kernel_shape, dilation), stride, dilation, extra
+    return [_Axis(*column) for column in zip(*columns, strict=True)]
 
 
 def _split(cells: int, auto_pad: str) -> Crops:

@@ -21,7 +21,7 @@ from jtconv.conventions.layer import (
     PerAxis,
 )
 from jtconv.problem import arguments
-from jtconv.problem.padding import Crops
+from jtconv.problem.padding import Crops, check_output_padding
 
 EXAMPLE = "ConvTranspose2d(16, 33, 3, stride=2)"
 # The two differ in the order of their arguments.
@@ -50,22 +50,11 @@ def crops(
     >>> crops(2, stride=2, padding=1, output_padding=(0, 1))
     ((1, 1), (1, 0))
     """
-    columns = zip(
-        per_axis("stride", stride, rank, 1),
-        per_axis("padding", padding, rank, 0),
-        per_axis("output_padding", output_padding, rank, 0),
-        per_axis("dilation", dilation, rank, 1),
-        strict=True,
-    )
-    pairs: list[Crops] = []
-    for s, p, extra, d in columns:
-        if extra >= max(s, d):
-            raise ValueError(
-                f"output_padding[{len(pairs)}] must be smaller than stride or dilation, that is "
-                f"< {max(s, d)}, got {extra}."
-            )
-        pairs.append((p, p - extra))
-    return tuple(pairs)
+    strides = per_axis("stride", stride, rank, 1)
+    pads = per_axis("padding", padding, rank, 0)
+    extra = per_axis("output_padding", output_padding, rank, 0)
+    check_output_padding(extra, strides, per_axis("dilation", dilation, rank, 1))
+    return tuple((p, p - a) for p, a in zip(pads, extra, strict=True))
 
 
 def per_axis(name: str, value: Any, rank: int, least: int) -> PerAxis:

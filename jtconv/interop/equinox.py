@@ -33,8 +33,8 @@ def to_nnx(module: equinox.nn.ConvTranspose) -> ConvTranspose:
     if not is_one_of(module, (load("equinox").nn.ConvTranspose,)):
         raise TypeError(f"module must be an equinox.nn.ConvTranspose, got {type(module).__name__}.")
     weight, bias, rank = np.asarray(module.weight), module.bias, len(module.kernel_size)
-    narrow = module.in_channels // module.groups
-    expect("weight", weight, (module.out_channels, narrow, *module.kernel_size))
+    channels = module.out_channels, module.in_channels // module.groups
+    expect("weight", weight, (*channels, *module.kernel_size))
     if bias is not None:
         expect("bias", bias, (module.out_channels, *(1,) * rank))
         bias = np.asarray(bias).reshape(-1)

@@ -31,7 +31,7 @@ def conv_transpose(
     """``jax.lax.conv_transpose``, argument for argument.
 
     Args:
-        lhs: ``(batch, *spatial, C_in)``, or as ``dimension_numbers`` says.
+        lhs: ``(batch, *spatial, C_in)``, or as ``dimension_numbers`` has it.
         rhs: kernel, ``(*kernel, C_in, C_out)``; it is flipped unless ``transpose_kernel``,
             which has it ``(*kernel, C_out, C_in)``.
         strides: distance between the outputs of neighbouring input cells, one int per axis.

@@ -179,9 +179,9 @@ def adjoint_flipped(kernel: np.ndarray, groups: int) -> np.ndarray:
 
     And back: this is its own inverse.
     """
-    *size, narrow, wide = kernel.shape
-    split = flipped(kernel).reshape(*size, narrow, groups, wide // groups)
-    return split.swapaxes(-1, -3).reshape(*size, wide // groups, groups * narrow)
+    *size, first, last = kernel.shape
+    split = flipped(kernel).reshape(*size, first, groups, last // groups)
+    return split.swapaxes(-1, -3).reshape(*size, last // groups, groups * first)
 
 
 def expect(name: str, got: Any, shape: tuple[int, ...]) -> None:

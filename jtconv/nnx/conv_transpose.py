@@ -95,7 +95,7 @@ class ConvTranspose(nnx.ConvTranspose):
             dtype=dtype,
             param_dtype=param_dtype,
             precision=precision,
-            # Flax knows of no groups: it would ask for the kernel of one group.
+            # Flax knows of no groups: it would make the kernel of one group.
             kernel_init=lambda key, _, dtype: kernel_init(key, shape, dtype),
             bias_init=bias_init,
             transpose_kernel=transpose_kernel,

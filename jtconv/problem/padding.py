@@ -56,6 +56,18 @@ def names_of(crops: Crops, effective: int, stride: int) -> tuple[str, ...]:
     return tuple(name for name in NAMES if from_name(name, effective, stride) == crops)
 
 
+def check_output_padding(
+    output_padding: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> None:
+    """Fewer cells than a stride or dilation, as in torch and ONNX."""
+    for axis, (extra, s, d) in enumerate(zip(output_padding, stride, dilation, strict=True)):
+        if extra >= max(s, d):
+            raise ValueError(
+                f"output_padding[{axis}] must be smaller than stride or dilation, that is "
+                f"< {max(s, d)}, got {extra}."
+            )
+
+
 def of_convolution(name: str, size: int, effective: int, stride: int) -> Crops:
     """The zeros a named convention puts before and after the input of a plain convolution."""
     if name == "FULL":

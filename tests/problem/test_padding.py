@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,7 @@ def test_zeros_of_a_convolution_in_torch(pair):
 
 @given(pairs, strides, dilations)
 def test_onnx_there_and_back(pair, s, d):
+    back: dict[str, Any]
     try:
         back = onnx.from_crops([pair], (3,), (s,), (d,))
     except Inexpressible:

@@ -133,8 +133,8 @@ def _check_rank(rank: int) -> None:
 
 
 def _conv_transpose(module: Any) -> NumpyLayer:
-    narrow = module.out_channels // module.groups
-    weight = parameter(module, "weight", (module.in_channels, narrow, *module.kernel_size))
+    channels = module.in_channels, module.out_channels // module.groups
+    weight = parameter(module, "weight", (*channels, *module.kernel_size))
     return NumpyLayer(
         weight.transpose(*range(2, weight.ndim), 1, 0),
         parameter(module, "bias", (module.out_channels,)),
@@ -165,8 +165,8 @@ def _torch_conv_transpose(nn: Any, layer: NumpyLayer) -> Any:
 def _nnx_conv(module: Any) -> nnx.Conv:
     if module.padding_mode != "zeros":
         raise TypeError(f"module: padding_mode={module.padding_mode!r} has no counterpart here.")
-    narrow = module.in_channels // module.groups
-    weight = parameter(module, "weight", (module.out_channels, narrow, *module.kernel_size))
+    channels = module.out_channels, module.in_channels // module.groups
+    weight = parameter(module, "weight", (*channels, *module.kernel_size))
     kernel = on_jax("weight", weight.transpose(*range(2, weight.ndim), 1, 0))
     bias = on_jax("bias", parameter(module, "bias", (module.out_channels,)))
     pads = module.padding
