@@ -90,8 +90,8 @@ def from_crops(
 ) -> dict[str, Any]:
     """The ``padding`` and ``output_padding`` that make these crops, by the first of ``names``.
 
-    >>> from_crops([(0, 1)], (3,), (2,), (1,)), from_crops([(1, 0)], (3,), (2,), (1,))
-    ({'padding': 'same'}, {'padding': 'same', 'output_padding': (1,)})
+    >>> from_crops([(0, 1)], (3,), (2,), (1,)), from_crops([(1, 1)], (3,), (2,), (1,))
+    ({'padding': 'same'}, {'padding': 'same', 'output_padding': (0,)})
     """
     columns = list(zip(crops, ours.effective_kernels(kernel, dilation), stride, strict=True))
     for name in names:
