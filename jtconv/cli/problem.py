@@ -76,19 +76,11 @@ def parse(
     channels: Annotated[str, _option("--channels", "-c", help="In and out, as 16:33.")] = "1:1",
     conv: Annotated[bool, _option("--conv", help="The plain convolution instead.")] = False,
     bias: Annotated[bool, _option("--bias", help="With a bias.")] = False,
-    torch: Annotated[
-        Text, _option("--torch", help='Instead: "ConvTranspose2d(16, 33, 3, stride=2)".')
-    ] = None,
-    keras: Annotated[
-        Text, _option("--keras", help="Instead: \"Conv2DTranspose(33, 3, padding='same')\".")
-    ] = None,
-    flax: Annotated[
-        Text, _option("--flax", help='Instead: "ConvTranspose(16, 33, (3, 3))".')
-    ] = None,
     batch: Annotated[int, _option("--batch", "-n", min=0, help="Examples at once.")] = 1,
     dtype: Annotated[str, _option("--dtype", help="Of every array.")] = "float32",
+    **layers: Text,
 ) -> Problem:
-    """The problem that these options describe, or that a framework's constructor call does."""
+    """The problem that these options describe, or one of ``layers``: a constructor call as text."""
     given = {
         "stride": sizes("stride", stride),
         "padding": paddings(padding),
@@ -97,7 +89,6 @@ def parse(
     }
     counts = in_and_out(channels)
     space = sizes("input", input)
-    layers = {"torch": torch, "keras": keras, "flax": flax}
     texts = {name: text for name, text in layers.items() if text is not None}
     if texts:
         defaults = {"stride": (1,), "padding": (0,), "output_padding": (0,), "dilation": (1,)}
@@ -204,6 +195,13 @@ def _integer(option: str, part: str, text: str) -> int:
         raise Refusal(f"--{option} is written as {example}, got {text!r}.") from None
 
 
+def _framework_option(name: str) -> Parameter:
+    """``--torch`` and the like: a layer as that framework writes it."""
+    example = conventions.FRAMEWORKS[name].example
+    annotation = Annotated[Text, _option(f"--{name}", help=f'Instead: "{example}".')]
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
 def with_layer_options(**defaults: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Makes a command of a function of a :class:`Problem`: adds the options of :func:`parse`.
 
@@ -212,7 +210,9 @@ def with_layer_options(**defaults: str) -> Callable[[Callable[..., None]], Calla
     options = [
         parameter.replace(default=defaults.get(name, parameter.default))
         for name, parameter in signature(parse, eval_str=True).parameters.items()
+        if name != "layers"
     ]
+    options += map(_framework_option, conventions.FROM_TEXT)
 
     def wrap(command: Callable[..., None]) -> Callable[..., None]:
         own = list(signature(command, eval_str=True).parameters.values())[1:]

@@ -134,7 +134,7 @@ def circular(effective: int, stride: int, transposed: bool) -> tuple[Crops, Crop
 
 def from_crops(
     crops: Sequence[Crops], kernel: PerAxis, stride: PerAxis, dilation: PerAxis
-) -> dict[str, str | list[Crops]]:
+) -> dict[str, Any]:
     """The ``padding`` that makes these crops: a name where there is one, else numbers."""
     spans = ours.effective_kernels(kernel, dilation)
     columns = list(zip(crops, spans, stride, strict=True))

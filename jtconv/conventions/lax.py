@@ -91,7 +91,7 @@ def _pairs(padding: Any, rank: int) -> tuple[Crops, ...]:
 
 def from_crops(
     crops: Sequence[Crops], kernel: PerAxis, stride: PerAxis, dilation: PerAxis
-) -> dict[str, list[Crops]]:
+) -> dict[str, Any]:
     """The ``padding`` that makes these crops; there always is some."""
     return {"padding": list(pads(crops, kernel, dilation))}
 

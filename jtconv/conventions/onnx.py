@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jtconv.conventions import text
 from jtconv.conventions.layer import (
@@ -145,7 +145,7 @@ def _sized(
 
 def from_crops(
     crops: Sequence[Crops], kernel: PerAxis, stride: PerAxis, dilation: PerAxis
-) -> dict[str, list[int]]:
+) -> dict[str, Any]:
     """The ``pads`` and ``output_padding`` that make these crops.
 
     >>> from_crops([(1, -1)], (3,), (2,), (1,))
@@ -161,7 +161,7 @@ def from_crops(
     return {"pads": _flat([(lo, max(hi, 0)) for lo, hi in crops]), "output_padding": extra}
 
 
-def _from_zeros(zeros: Sequence[Crops]) -> dict[str, list[int]]:
+def _from_zeros(zeros: Sequence[Crops]) -> dict[str, Any]:
     """The ``pads`` that put these zeros around the input of a convolution."""
     for axis, pair in enumerate(zeros):
         if min(pair) < 0:

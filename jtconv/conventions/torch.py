@@ -66,7 +66,7 @@ def per_axis(name: str, value: Any, rank: int, least: int) -> PerAxis:
 
 def from_crops(
     crops: Sequence[Crops], kernel: PerAxis, stride: PerAxis, dilation: PerAxis
-) -> dict[str, PerAxis]:
+) -> dict[str, Any]:
     """The ``padding`` and ``output_padding`` that make these crops.
 
     >>> from_crops([(1, 0)], (3,), (2,), (1,))
@@ -82,7 +82,7 @@ def from_crops(
     return {"padding": padding, "output_padding": extra}
 
 
-def from_zeros(zeros: Sequence[Crops]) -> dict[str, PerAxis]:
+def from_zeros(zeros: Sequence[Crops]) -> dict[str, Any]:
     """The ``padding`` that puts these zeros around the input of a convolution."""
     for axis, (lo, hi) in enumerate(zeros):
         if lo != hi or lo < 0:
