@@ -53,7 +53,6 @@ def max_pool_with_indices(
             holds nothing else.
 
     >>> import jax.numpy as jnp
-import numpy as np
     >>> x = jnp.array([[1., 2., 0.], [4., 3., 9.]])[..., None]
     >>> values, indices = max_pool_with_indices(x, (2, 2), stride=1)
     >>> print(values[..., 0], indices[..., 0])

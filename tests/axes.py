@@ -1,8 +1,8 @@
 """The axes every law is tested along: methods and named cases.
 
 Compiling takes nearly all of the time, so the default run takes few of the rows where two axes
-meet: every case by "auto", and some cases by every method. What JAX does to a function is the same
-for all methods; there a test names those it takes.
+meet: some cases by every method, and others by "auto". What JAX does to a function is the same for
+all methods; there a test names those it takes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ def methods(default: Iterable[str], names: Iterable[str] = METHODS) -> pytest.Ma
 
 every_method = methods(METHODS)
 every_name = methods(METHODS, NAMES)
+# For what the primitives do, whatever computes: its rules of differentiation, say.
+auto_by_default = methods(["auto"])
 
 
 def each(cases: Iterable[Case], default: Iterable[str] | None = None) -> pytest.MarkDecorator:
@@ -39,8 +41,14 @@ def each(cases: Iterable[Case], default: Iterable[str] | None = None) -> pytest.
 every_case = each(CASES)
 
 
-def methods_and_cases(names: Iterable[str], by_all: Iterable[Case]) -> pytest.MarkDecorator:
-    """Every case by every method. The default run takes ``by_all`` by all, the others by "auto"."""
+def methods_and_cases(
+    names: Iterable[str], by_all: Iterable[Case], by_auto: Iterable[Case]
+) -> pytest.MarkDecorator:
+    """Every case by every method; by default ``by_all`` so, and ``by_auto`` by "auto"."""
     pairs = {f"{name}-{case.name}": (name, case) for case in CASES for name in names}
-    default = [pair for pair, (name, case) in pairs.items() if name == "auto" or case in by_all]
+    default = [
+        pair
+        for pair, (name, case) in pairs.items()
+        if case in by_all or (name == "auto" and case in by_auto)
+    ]
     return pytest.mark.parametrize(("method", "case"), rows(pairs, default))

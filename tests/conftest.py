@@ -15,6 +15,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 from tests import ran
+from tests.selection import exhaustive
 
 # Random numbers by XLA's own generator: the default one takes seconds to compile for every shape
 # of a parameter. In the environment, so that programs which tests start have it too.
@@ -49,6 +50,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
         mutants.apply(mutant)
     ran.record(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Examples cannot be marked where they stand. Those of the models compile for long."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.nodeid.startswith("jtconv/models/"):
+            item.add_marker(exhaustive)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

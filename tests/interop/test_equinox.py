@@ -43,7 +43,7 @@ def drawn(chance: Chance) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("in_numpy")
-@pytest.mark.parametrize("arguments", table(drawn, few=8, many=150))
+@pytest.mark.parametrize("arguments", table(drawn, few=8, many=75))
 def test_a_layer_there_and_back(arguments, rng):
     import equinox
 

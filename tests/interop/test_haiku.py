@@ -59,7 +59,7 @@ def by_haiku(arguments: dict[str, Any], x, params=None):
 
 
 @pytest.mark.usefixtures("in_numpy")
-@pytest.mark.parametrize("arguments", table(drawn, few=8, many=150))
+@pytest.mark.parametrize("arguments", table(drawn, few=8, many=75))
 def test_parameters_there_and_back(arguments, rng):
     arguments = dict(arguments)
     x = rng.normal(size=(2, *arguments.pop("size"), arguments.pop("channels")))

@@ -31,7 +31,7 @@ def inner(a, b) -> np.ndarray:
     return np.sum(np.asarray(a) * np.asarray(b))
 
 
-@methods_and_cases(NAMES, by_all=[BY_NAME["grouped"]])
+@methods_and_cases(NAMES, by_all=[BY_NAME["grouped"]], by_auto=REPRESENTATIVE)
 def test_conv_is_the_adjoint(method, case, rng):
     x, w, y = case.operands(rng)
     there = jtconv.conv_transpose(x, w, method=method, **case.keywords)

@@ -18,14 +18,12 @@ from jax.test_util import check_grads
 
 import jtconv
 from tests import oracle
-from tests.axes import METHODS, each, methods, methods_and_cases
+from tests.axes import METHODS, auto_by_default, each, methods_and_cases
 from tests.cases import BY_NAME, REPRESENTATIVE, Case
 from tests.compare import assert_close
 
 # Small enough for a full Hessian, and still strided, cropped and grouped.
 SMALL = [BY_NAME[name] for name in ("k3_s2", "multiplier")]
-# These rules are the primitives', whatever computes: two methods show that it is so.
-two_methods = methods(["gemm", "auto"])
 
 
 def operator(method: str, case: Case) -> Callable:
@@ -88,7 +86,7 @@ def assert_law(law: Callable, method: str, case: Case, slack: float) -> None:
         assert_close(ours, theirs, slack=slack)
 
 
-@methods_and_cases(METHODS, by_all=[BY_NAME["grouped"]])
+@methods_and_cases(METHODS, by_all=[BY_NAME["grouped"]], by_auto=REPRESENTATIVE)
 def test_first_order(method, case, rng):
     """The chain rule through one call, its factors from the loops."""
     x, w, _ = case.operands(rng)
@@ -100,37 +98,37 @@ def test_first_order(method, case, rng):
 
 
 @each(REPRESENTATIVE)
-@two_methods
+@auto_by_default
 def test_forward_mode(method, case):
     assert_law(forward_mode, method, case, slack=2)
 
 
 @pytest.mark.parametrize("law", [jacfwd, jacrev])
 @each(SMALL)
-@two_methods
+@auto_by_default
 def test_jacobians(method, case, law):
     assert_law(law, method, case, slack=1)
 
 
 @each(SMALL)
-@two_methods
+@auto_by_default
 def test_hessian(method, case):
     assert_law(hessian, method, case, slack=8)
 
 
 @each([*SMALL, BY_NAME["lopsided"]])
-@two_methods
+@auto_by_default
 def test_gradient_of_a_gradient(method, case):
     assert_law(gradient_of_a_gradient, method, case, slack=32)
 
 
 @each(SMALL)
-@two_methods
+@auto_by_default
 def test_third_order(method, case):
     assert_law(third_order, method, case, slack=64)
 
 
-@methods(["auto"])
+@auto_by_default
 def test_against_differences(method, rng):
     """No shared calculus at all: small steps, both modes, to second order."""
     case = BY_NAME["k3_s2"]
@@ -139,7 +137,7 @@ def test_against_differences(method, rng):
     check_grads(loss, (x, w), order=2, modes=["fwd", "rev"])
 
 
-@two_methods
+@auto_by_default
 def test_complex(method, rng):
     """A holomorphic function: the derivative is complex linear, with no conjugate anywhere."""
     case = BY_NAME["dilated_coprime"]
@@ -150,7 +148,7 @@ def test_complex(method, rng):
     assert_close(dw, oracle.kernel_gradient(x, y, case))
 
 
-@two_methods
+@auto_by_default
 def test_half_precision_with_a_wider_result(method, rng):
     """Cotangents come in the dtype of the result, gradients leave in that of the operand."""
     case = BY_NAME["lopsided"]

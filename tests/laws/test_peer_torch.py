@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jtconv
-from tests.axes import NAMES
+from tests.axes import METHODS
 from tests.compare import assert_close
 from tests.peers import Problem, problems
 from tests.selection import exhaustive
@@ -25,12 +25,14 @@ pytestmark = pytest.mark.peer("torch")
 
 SPACE = {1: "W", 2: "HW", 3: "DHW"}
 DEFAULT = {1: 24, 2: 24, 3: 12}
-MANY = {1: 1200, 2: 1200, 3: 600}
+MANY = {1: 240, 2: 240, 3: 120}
+# Compiling takes nearly all of the time: one program a problem, which LLVM does not optimize.
+UNOPTIMIZED: dict[str, Any] = {"xla_backend_optimization_level": "0"}
 
 
 def swept(counts: dict[int, int], seed: int, *marks) -> list:
     return [
-        pytest.param(problem, NAMES[number % len(NAMES)], id=f"{rank}d-{number}", marks=marks)
+        pytest.param(problem, METHODS[number % len(METHODS)], id=f"{rank}d-{number}", marks=marks)
         for rank, count in counts.items()
         for number, problem in enumerate(problems(count, seed, rank))
     ]
@@ -76,9 +78,12 @@ def by_us(p: Problem, method: str, x, w, bias, against):
             method=method,
         )
 
+    def value_and_gradients(against, *leaves):
+        y, pull = jax.vjp(call, *leaves)
+        return y, pull(against)
+
     leaves = (x, w) if bias is None else (x, w, bias)
-    y, pull = jax.vjp(call, *map(jnp.asarray, leaves))
-    return y, pull(jnp.asarray(against))
+    return jax.jit(value_and_gradients, compiler_options=UNOPTIMIZED)(against, *leaves)
 
 
 def assert_same_as_torch(p: Problem, method: str, rng) -> None:
@@ -107,8 +112,8 @@ def drawn(draw) -> Problem:
 
 
 @exhaustive
-@settings(max_examples=300, deadline=None)
-@given(drawn(), st.sampled_from(NAMES), st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+@given(drawn(), st.sampled_from(METHODS), st.integers(0, 2**32 - 1))
 def test_hypothesis(problem, method, seed):
     assert_same_as_torch(problem, method, np.random.default_rng(seed))
 

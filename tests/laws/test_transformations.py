@@ -15,15 +15,13 @@ from jax.sharding import PartitionSpec as P
 
 import jtconv
 from tests import oracle
-from tests.axes import each, methods
+from tests.axes import auto_by_default, each
 from tests.cases import BY_NAME, Case
 from tests.compare import assert_close
 
 CASE = BY_NAME["grouped"]
 MAPPED = 3
 MAPS = {"x": (0, None), "w": (None, 0), "both": (0, 0)}
-# These rules are the primitives', whatever computes: two methods show that it is so.
-two_methods = methods(["gemm", "auto"])
 
 
 def operator(method: str, case: Case = CASE) -> Any:
@@ -58,7 +56,7 @@ def assert_all_close(got, want, slack=4.0):
 
 
 @pytest.mark.parametrize("wrapped", [jax.jit, jax.checkpoint])
-@two_methods
+@auto_by_default
 def test_jit_and_checkpoint(method, wrapped, rng):
     x, w, _ = CASE.operands(rng)
     got = jax.jit(jax.value_and_grad(wrapped(loss_of(operator(method))), (0, 1)))(x, w)
@@ -66,7 +64,7 @@ def test_jit_and_checkpoint(method, wrapped, rng):
 
 
 @pytest.mark.parametrize("mapped", MAPS)
-@two_methods
+@auto_by_default
 def test_vmap_and_vmap_of_gradients(method, mapped, rng):
     """Every side of the form is batched here, on each pair of its operands."""
     operands, pairs = stacked(rng, mapped)
@@ -77,7 +75,7 @@ def test_vmap_and_vmap_of_gradients(method, mapped, rng):
     assert_all_close(gradients(*operands), [np.stack(column) for column in want])
 
 
-@two_methods
+@auto_by_default
 def test_gradient_of_vmap(method, rng):
     (x, w), pairs = stacked(rng, "w")
 
@@ -89,7 +87,7 @@ def test_gradient_of_vmap(method, rng):
 
 
 @pytest.mark.parametrize("axes", [(1, 2), (-1, 0)])
-@two_methods
+@auto_by_default
 def test_vmap_of_axes_inside_and_twice(method, axes, rng):
     (x, w), pairs = stacked(rng, "both")
     x, w = np.moveaxis(x, 0, axes[0]), np.moveaxis(w, 0, axes[1])
@@ -100,7 +98,7 @@ def test_vmap_of_axes_inside_and_twice(method, axes, rng):
 
 
 @pytest.mark.parametrize("argnum", [0, 1])
-@two_methods
+@auto_by_default
 def test_linear_transpose(method, argnum, rng):
     x, w, y = CASE.operands(rng)
     call = operator(method)
@@ -110,7 +108,7 @@ def test_linear_transpose(method, argnum, rng):
     assert_close(got, want)
 
 
-@two_methods
+@auto_by_default
 def test_linearize(method, rng):
     x, w, _ = CASE.operands(rng)
     dx, dw, _ = CASE.operands(rng)
@@ -120,7 +118,7 @@ def test_linearize(method, rng):
     assert_close(tangent(dx, dw), want, slack=2)
 
 
-@two_methods
+@auto_by_default
 def test_scan_with_gradient(method, rng):
     """A carried sum, and a kernel that every step reads."""
     (xs, w), pairs = stacked(rng, "x")
@@ -139,7 +137,7 @@ def test_scan_with_gradient(method, rng):
 
 
 @each([BY_NAME[name] for name in ("k3_s2", "depthwise")])
-@two_methods
+@auto_by_default
 def test_training(method, case, rng):
     """A checkpointed gradient of each example inside a scan: the kernel learns in three steps."""
     x, w, _ = case.operands(rng)
@@ -165,7 +163,7 @@ def mesh_of(name, kind=AxisType.Auto):
     return jax.make_mesh((4,), (name,), axis_types=(kind,))
 
 
-@two_methods
+@auto_by_default
 def test_shard_map_with_gradient(method, rng):
     """The batch split over devices, the kernel on all of them: its gradient needs their sum."""
     x, w = wide_batch(rng)
@@ -179,7 +177,7 @@ def test_shard_map_with_gradient(method, rng):
     assert_all_close(got, value_and_gradients(x, w))
 
 
-@two_methods
+@auto_by_default
 def test_shard_map_over_features(method, rng):
     """The features split over devices and the input on all of them, backwards too."""
     case = BY_NAME["gan"]
@@ -193,7 +191,7 @@ def test_shard_map_over_features(method, rng):
     assert_all_close(got, value_and_gradients(x, w, case._replace(features=8)))
 
 
-@two_methods
+@auto_by_default
 def test_shard_map_under_set_mesh(method, rng):
     x, w = wide_batch(rng)
     with jax.set_mesh(mesh_of("data")):
@@ -205,7 +203,7 @@ def test_shard_map_under_set_mesh(method, rng):
 @pytest.mark.xfail(
     reason="a kernel gradient has no sharding rule of its own for Explicit mesh axes yet",
 )
-@two_methods
+@auto_by_default
 def test_a_batch_sharded_by_its_type(method, rng):
     """Explicit sharding: the result is sharded as the input is, and so is the gradient."""
     x, w = wide_batch(rng)
@@ -218,7 +216,7 @@ def test_a_batch_sharded_by_its_type(method, rng):
     assert_all_close(got, value_and_gradients(x, w))
 
 
-@two_methods
+@auto_by_default
 def test_export_with_a_symbolic_batch(method, rng):
     (batch,) = export.symbolic_shape("b")
     x = jax.ShapeDtypeStruct((batch, *CASE.x_shape[1:]), jnp.float64)

@@ -16,7 +16,7 @@ from tests.selection import rows
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 FEW = [BY_NAME[name] for name in ("dilated_coprime", "grouped")]
-every_name_and_case = methods_and_cases(NAMES, by_all=REPRESENTATIVE)
+every_name_and_case = methods_and_cases(NAMES, by_all=REPRESENTATIVE[:3], by_auto=CASES)
 
 
 @every_name_and_case
@@ -51,7 +51,7 @@ def test_kernel_gradient(method, case, rng):
     assert_close(pull(jnp.asarray(y))[0], oracle.kernel_gradient(x, y, case))
 
 
-@pytest.mark.parametrize("dtype", rows(DTYPES, default=["bfloat16", "complex64"]))
+@pytest.mark.parametrize("dtype", rows(DTYPES, default=["bfloat16"]))
 @each(FEW[1:])
 @every_name
 def test_dtype(method, case, dtype, rng):
@@ -147,9 +147,9 @@ def test_flip_kernel_turns_every_spatial_axis(method, function, rng):
     assert_close(got, getattr(oracle, function)(operand, w[::-1, ::-1], case))
 
 
-def test_the_formula_agrees_with_the_loop(rng):
+@each(CASES, default=[case.name for case in REPRESENTATIVE])
+def test_the_formula_agrees_with_the_loop(case, rng):
     """The two oracles are written apart; what derivatives are compared with must hold too."""
-    for case in CASES:
-        x, w, _ = case.operands(rng)
-        if case.batch:
-            assert_close(oracle.formula(x, w, case), oracle.conv_transpose(x, w, case))
+    x, w, _ = case.operands(rng)
+    if case.batch:  # JAX's einsum cannot reshape nothing into groups
+        assert_close(oracle.formula(x, w, case), oracle.conv_transpose(x, w, case))

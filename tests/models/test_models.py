@@ -265,6 +265,7 @@ def test_projection_is_a_gradient_with_rectified_signal(norm, stage, rng):
         assert_close(got, want, slack=8)
 
 
+@exhaustive
 def test_projection_leaves_the_encoder_as_it_was(rng):
     encoder = models.VGG(2, (4,), (1,), rngs=nnx.Rngs(RNGS))
     before = jax.tree.map(jnp.copy, nnx.state(encoder))

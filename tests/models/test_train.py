@@ -72,6 +72,7 @@ def test_held_out_digits_are_not_learnt_from():
     assert not [1 for ink in held_out.ink if ink.tobytes() in known]
 
 
+@pytest.mark.exhaustive
 def test_scenes_hold_two_named_digits_each_and_depend_on_the_key_alone():
     make = jax.jit(data.scenes, static_argnums=2)
     seen, _ = data.photographs()
@@ -102,6 +103,7 @@ def test_thresholding_finds_what_stands_out_and_is_told_its_name():
     np.testing.assert_array_equal(metrics.by_threshold(picture, classes), classes)
 
 
+@pytest.mark.exhaustive
 def test_classifier_is_worth_its_verdict():
     judge = metrics.classifier(16)
     _, held_out = data.digits()
@@ -359,8 +361,10 @@ def test_pictures_are_written_whole(tmp_path):
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_killed_from_outside_and_resumed(name, tmp_path):
+def test_every_recipe_killed_from_outside_and_resumed(name, tmp_path, monkeypatch):
     """The real thing: the command, killed by another process while it works."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))  # compiled only once
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     words = [sys.executable, "-m", "jtconv.models.train", name, "--steps", "6", "--save-every", "2"]
     subprocess.run([*words, "--out", str(tmp_path / "whole")], cwd=ROOT, check=True)
     cut = tmp_path / "cut"
