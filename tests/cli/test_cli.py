@@ -402,7 +402,7 @@ def without(module, program, *words):
     )
     return subprocess.run(
         [sys.executable, "-c", start, module, program, *words],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=300,
@@ -429,7 +429,7 @@ def test_a_missing_package_is_one_line_that_names_the_extra(module, program, pac
 
 
 def test_every_extra_is_declared_and_the_script_is_the_guarded_one():
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["scripts"] == {"jtconv": "jtconv.__main__:main"}
     sources = (path.read_text(encoding="utf-8") for path in (root / "jtconv").rglob("*.py"))
