@@ -77,17 +77,7 @@ def transposed(
     offset = given.x.ndim - given.w.ndim  # -1 where there is no batch, which comes first
     _check_sizes(names.x, given.x.shape, x[-given.x.ndim :])
     _check_sizes(names.w, given.w.shape, w)
-    channels = given.x.shape[x.index("C") + offset]
-    if given.w.shape[w.index("I")] != channels:
-        raise ValueError(
-            f"{names.w} must have the {channels} channels of {names.x} on axis {w.index('I')}, "
-            f"got {given.w.shape}."
-        )
-    if channels % groups:
-        raise ValueError(
-            f"{names.groups} must divide the {channels} channels of {names.x}, got {groups}."
-        )
-    _check_bias(given, given.w.shape[w.index("O")] * groups)
+    _check_channels(given, given.x.shape[x.index("C") + offset], w, groups)
     rest.setdefault("preferred_element_type", given.x.dtype)
     kernel = given.w
     if groups > 1 and w.index("I") < w.index("O"):  # the adjoint's kernel has its O first
@@ -104,10 +94,22 @@ def transposed(
     )
 
 
-def _check_bias(given: Arrays, channels: int) -> None:
-    if given.bias is not None and given.bias.shape != (channels,):
+def _check_channels(given: Arrays, channels: int, spec: str, groups: int) -> None:
+    """``channels`` are those of x, and ``spec`` is the kernel's."""
+    names = given.names
+    if given.w.shape[spec.index("I")] != channels:
         raise ValueError(
-            f"{given.names.bias} must have shape (C_out,) = ({channels},), got {given.bias.shape}."
+            f"{names.w} must have the {channels} channels of {names.x} on axis {spec.index('I')}, "
+            f"got {given.w.shape}."
+        )
+    if channels % groups:
+        raise ValueError(
+            f"{names.groups} must divide the {channels} channels of {names.x}, got {groups}."
+        )
+    features = given.w.shape[spec.index("O")] * groups
+    if given.bias is not None and given.bias.shape != (features,):
+        raise ValueError(
+            f"{names.bias} must have shape (C_out,) = ({features},), got {given.bias.shape}."
         )
 
 

@@ -152,7 +152,7 @@ def from_nnx(layer: Any) -> keras.Layer:
         known.out_channels,
         known.size,
         strides=known.stride,
-        **known.padding_by(from_crops, names=("same", "valid")),
+        **known.padding_as(from_crops, names=("same", "valid")),
         data_format="channels_last",
         dilation_rate=known.dilation,
         activation=activation,

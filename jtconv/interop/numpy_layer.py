@@ -87,7 +87,7 @@ class NumpyLayer:
     def _spans(self) -> PerAxis:
         return padding.effective_kernels(self.size, self.dilation)
 
-    def padding_by(self, from_crops: Callable[..., dict[str, Any]], **more: Any) -> dict[str, Any]:
+    def padding_as(self, from_crops: Callable[..., dict[str, Any]], **more: Any) -> dict[str, Any]:
         """The padding arguments of a framework, whose ``from_crops`` this is."""
         try:
             return from_crops(self.crops, self.size, self.stride, self.dilation, **more)

@@ -128,7 +128,7 @@ def from_nnx(
         ImportError: where onnx is not installed.
     """
     onnx, known = load("onnx"), numpy_layer.from_nnx(layer)
-    pads = known.padding_by(from_crops)
+    pads = known.padding_as(from_crops)
     weight = known.masked.transpose(-1, -2, *range(known.rank))
     arrays = {f"{name}.W": weight, f"{name}.B": known.bias}
     initializers = [

@@ -156,7 +156,7 @@ def _torch_conv_transpose(nn: Any, layer: NumpyLayer) -> Any:
         groups=layer.groups,
         bias=layer.bias is not None,
         dilation=layer.dilation,
-        **layer.padding_by(convention.from_crops),
+        **layer.padding_as(convention.from_crops),
     )
     weight = layer.masked.transpose(-1, -2, *range(layer.rank))
     return fill(module, weight=weight, bias=layer.bias)
