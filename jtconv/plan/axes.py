@@ -8,8 +8,9 @@ from typing import Any
 
 from jtconv.conventions.layer import Layer
 from jtconv.problem import arguments, padding
-from jtconv.problem.call import Call, legal_sizes
+from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
+from jtconv.problem.output_size import legal_sizes
 from jtconv.problem.padding import Crops
 
 

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax.export import is_symbolic_dim
 
-from jtconv.problem import arguments, layout, padding
-from jtconv.problem.geometry import Axis, Geometry
+from jtconv.problem import arguments, layout
+from jtconv.problem.geometry import Geometry
 from jtconv.problem.layout import Layout
+from jtconv.problem.output_size import conv_axes, conv_transpose_axes
 from jtconv.problem.task import SIDES, Op, Side, Task
 
 Shape = tuple[Any, ...]  # of ints; the batch may be a symbolic dimension
@@ -58,9 +59,9 @@ class Call:
         dilations = arguments.per_axis("dilation", dilation, lay.rank, least=1)
         columns = tuple(zip(*sizes, strides, dilations, strict=True))
         if op == "conv":
-            axes = _conv_axes(columns, padding)
+            axes = conv_axes(columns, padding)
         else:
-            axes = _conv_transpose_axes(columns, padding, output_padding, output_size)
+            axes = conv_transpose_axes(columns, padding, output_padding, output_size)
         return cls(op, lay, Geometry(axes, groups), batch, in_channels, out_channels, adjoint)
 
     @classmethod
@@ -191,100 +192,3 @@ def _kernel_channels_message(lay: Layout, channels: int, w_in: int, w_out: int, 
         swapped = lay.specs[1].translate(str.maketrans("IO", "OI"))
         return f"{message}. If the two channel axes are swapped, say {swapped!r} for w."
     return f"{message}."
-
-
-Columns = tuple[tuple[int, int, int, int], ...]  # size, kernel, stride, dilation per axis
-
-
-def _conv_axes(columns: Columns, padding_arg: Any) -> tuple[Axis, ...]:
-    """The axes of a convolution: its input is y."""
-    pads = padding.parse(padding_arg, len(columns))
-    axes = []
-    for index, (m, k, s, d) in enumerate(columns):
-        effective = d * (k - 1) + 1
-        if isinstance(pads, str):
-            lo, hi = padding.of_convolution(pads, m, effective, s)
-        else:
-            lo, hi = pads[index]
-        n = (m + lo + hi - effective) // s + 1
-        if n < 1 or m + lo + hi < effective:
-            raise ValueError(
-                f"x: spatial axis {index} has {m} cells, {m + lo + hi} with padding {(lo, hi)}; "
-                f"a kernel spanning {effective} needs at least as many. Pad more, or use a "
-                "smaller kernel or dilation."
-            )
-        axes.append(Axis(n, k, m, s, d, lo))
-    return tuple(axes)
-
-
-def _conv_transpose_axes(
-    columns: Columns, padding_arg: Any, output_padding: Any, output_size: Any
-) -> tuple[Axis, ...]:
-    """The axes of a transposed convolution: its input is x."""
-    rank = len(columns)
-    crops = padding.parse(padding_arg, rank)
-    extra = arguments.per_axis("output_padding", output_padding, rank, least=0)
-    if output_size is not None and any(extra):
-        raise ValueError(
-            f"output_padding must be 0 where output_size is given, got {output_padding!r}: "
-            "output_size alone says how long the output is."
-        )
-    axes = []
-    for index, (n, k, s, d) in enumerate(columns):
-        if isinstance(crops, str):
-            lo, hi = padding.from_name(crops, d * (k - 1) + 1, s)
-        else:
-            lo, hi = crops[index]
-        _check_output_padding(index, extra[index], s, d)
-        axes.append(Axis.cropped(n, k, s, d, lo, hi - extra[index]))
-    if output_size is not None:
-        axes = _sized(axes, crops, arguments.per_axis("output_size", output_size, rank))
-    for index, axis in enumerate(axes):
-        _check_not_empty(index, axis)
-    return tuple(axes)
-
-
-def _check_not_empty(index: int, axis: Axis) -> None:
-    if axis.y_size < 1:
-        raise ValueError(
-            f"padding leaves no output on spatial axis {index}: the full size is {axis.full} "
-            f"and the crops {axis.crops} leave {axis.y_size}. Use less padding."
-        )
-
-
-def _check_output_padding(index: int, extra: int, stride: int, dilation: int) -> None:
-    if extra >= max(stride, dilation):
-        raise ValueError(
-            f"output_padding[{index}] must be smaller than stride or dilation, that is "
-            f"< {max(stride, dilation)}, got {extra}. To lengthen the output further use a "
-            "negative crop in padding."
-        )
-
-
-def _sized(axes: list[Axis], crops: Any, sizes: tuple[int, ...]) -> list[Axis]:
-    """The axes with the asked output sizes, where these are legal."""
-    sized = []
-    for index, (axis, size) in enumerate(zip(axes, sizes, strict=True)):
-        legal = legal_sizes(axis, crops if isinstance(crops, str) else None)
-        if not legal:
-            _check_not_empty(index, axis)
-        if size not in legal:
-            raise ValueError(
-                f"output_size[{index}] must be one of {legal[0]} to {legal[-1]} for an input of "
-                f"{axis.x_size} (kernel {axis.kernel}, stride {axis.stride}, dilation "
-                f"{axis.dilation}, padding {crops!r}), got {size}."
-            )
-        sized.append(Axis(axis.x_size, axis.kernel, size, axis.stride, axis.dilation, axis.lo))
-    return sized
-
-
-def legal_sizes(axis: Axis, name: str | None = None) -> range:
-    """The output sizes whose convolution gives back ``axis.x_size``.
-
-    ``axis`` is what padding alone gives; ``name`` the convention that made it, if one did.
-    """
-    if name in ("SAME", "SAME_LOWER", "CAUSAL"):
-        return range((axis.x_size - 1) * axis.stride + 1, axis.x_size * axis.stride + 1)
-    if name == "VALID":
-        return range(axis.full, axis.full + axis.stride)
-    return range(max(axis.y_size, 1), axis.y_size + max(axis.stride, axis.dilation))

@@ -18,8 +18,9 @@ import jtconv
 from jtconv import conventions
 from jtconv.draw import draw, explorer
 from jtconv.draw.page import part
-from jtconv.problem.call import Call, legal_sizes
+from jtconv.problem.call import Call
 from jtconv.problem.geometry import Geometry
+from jtconv.problem.output_size import legal_sizes
 
 NAMES = ("rank", "input", "kernel", "stride", "padding", "output_padding", "dilation")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -92,7 +92,7 @@ def assert_same_as_torch(p: Problem, method: str, rng) -> None:
     got, ours = by_us(p, method, *arrays, against)
     assert_close(got, want)
     for mine, theirs in zip(ours, gradients, strict=True):
-        assert_close(mine, theirs)
+        assert_close(mine, theirs, slack=16)  # that of a bias sums a whole output, which may cancel
 
 
 @pytest.mark.parametrize(("problem", "method"), swept(DEFAULT, 1))

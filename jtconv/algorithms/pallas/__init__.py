@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jtconv.algorithms.common import arrays
 from jtconv.algorithms.pallas.interpret import simulation
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.task import Cost, Task
@@ -92,14 +93,21 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
+    if x.shape[0] == 0:  # a grid of no programs: Pallas takes none
+        shape = (*task.geometry.kernel, task.x_channels_per_group, task.y_channels)
+        return arrays.zeros(shape, x, task.accumulator)
     x, y = _mask_unused(x, y, task.geometry)
     return _kernel(task).wgrad(x, y, task)
 
 
 def biased(a: jax.Array, w: jax.Array, bias: jax.Array | None, task: Task) -> jax.Array:
     """dgrad or fprop with a bias, one number for every channel of the result."""
-    kernel = _kernel(task)
-    return (kernel.dgrad if task.side == "dgrad" else kernel.fprop)(a, w, task, bias)
+    kernel, g = _kernel(task), task.geometry
+    dgrad = task.side == "dgrad"
+    if a.shape[0] == 0:
+        size, channels = (g.y_size, task.y_channels) if dgrad else (g.x_size, task.x_channels)
+        return arrays.zeros((0, *size, channels), a, task.accumulator)
+    return (kernel.dgrad if dgrad else kernel.fprop)(a, w, task, bias)
 
 
 def _kernel(task: Task) -> Kernel:
