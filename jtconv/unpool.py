@@ -172,7 +172,6 @@ def max_unpool(y: ArrayLike, indices: ArrayLike, *, output_size: PerAxis) -> jax
         learning" (ICCV 2011); Noh, Hong and Han (arXiv:1505.04366).
 
         >>> import jax.numpy as jnp
-    import numpy as np
         >>> y, indices = jnp.array([[4.], [9.]]), jnp.array([[1], [2]])
         >>> print(max_unpool(y, indices, output_size=(5,))[:, 0])
         [0. 4. 9. 0. 0.]
@@ -242,7 +241,6 @@ def average_unpool(
             ValueError, TypeError: for a wrong argument.
 
         >>> import jax.numpy as jnp
-    import numpy as np
         >>> print(average_unpool(jnp.array([[2.], [4.]]), (2,))[:, 0])
         [1. 1. 2. 2.]
     """
@@ -278,7 +276,6 @@ def nearest_unpool(
             ValueError, TypeError: for a wrong argument.
 
         >>> import jax.numpy as jnp
-    import numpy as np
         >>> print(nearest_unpool(jnp.array([[2.], [4.]]), (2,), output_size=3)[:, 0])
         [2. 2. 4.]
     """
