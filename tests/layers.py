@@ -50,7 +50,7 @@ class Case:
 
     @cached_property
     def value(self) -> np.ndarray:
-        """What it computes: NumPy loops over the stamps of its geometry."""
+        """What it computes: NumPy loops over the products of its geometry."""
         (x, w, bias), call = self.numbers(), self.plan.call
         w = np.flip(w, tuple(range(self.rank))) if self.keywords.get("flip_kernel") else w
         depth, width = w.shape[-2], w.shape[-1] // call.geometry.groups

@@ -1,6 +1,6 @@
 """The law written down twice, sharing no line with the package.
 
-``conv_transpose`` and its two companions are NumPy loops over stamps in float64, for values.
+``conv_transpose`` and its two companions are NumPy loops over products in float64, for values.
 ``formula`` is one einsum with a table of who meets whom: slow and plain, but JAX derives and
 transforms it as often as asked, so it is what derivatives are compared with.
 """

@@ -1,4 +1,4 @@
-"""What each method promises is in the compiled program, and no slow road is."""
+"""What each method promises is in the compiled program, and no slow form is."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def products(text):
 @pytest.mark.parametrize(
     "regime", rows(list(REGIMES), default=["2-D", "1-D", "k3 s2", "groups", "depthwise"])
 )
-def test_auto_never_takes_a_slow_road(regime):
+def test_auto_never_takes_a_slow_form(regime):
     """No zeros inserted, and no convolution with a cotangent for a kernel."""
     for convolution in convolutions(compiled(regime, "auto")):
         assert "lhs_dilate" not in convolution

@@ -28,7 +28,7 @@ def operands(kernel, rng):
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), PROBLEMS)
 @pytest.mark.parametrize("flipped", [False, True])
 def test_names(kernel, stride, dilation, name, flipped, rng):
-    """lax convolves with the kernel as it stands, which is the stamp turned round."""
+    """lax convolves with the kernel as it stands, which is the flipped kernel of the adjoint."""
     x, w = operands(kernel, rng)
     theirs = w if flipped else jnp.flip(w, (0, 1))
     want = lax.conv_transpose(x, theirs, stride, name, rhs_dilation=dilation)

@@ -35,8 +35,8 @@ def products(a: Axis) -> list[tuple[int, int, int]]:
 @given(axes())
 def test_sizes(a):
     last = a.stride * (a.x_size - 1) + a.dilation * (a.kernel - 1)
-    stamp = [a.dilation * t for t in range(a.kernel)]
-    assert a.effective_kernel == stamp[-1] - stamp[0] + 1
+    taps = [a.dilation * t for t in range(a.kernel)]
+    assert a.effective_kernel == taps[-1] - taps[0] + 1
     assert a.full == last + 1
     assert a.y_size == a.full - a.lo - a.hi
     assert a.crops == (a.lo, a.hi)
@@ -89,7 +89,7 @@ def test_blocks_cover_every_tap_once(a):
 
 @given(axes(), st.data())
 def test_halo_is_what_the_cells_read(a, data):
-    """Nothing needed is left out, and both ends of the range are within reach of a stamp."""
+    """Nothing needed is left out, and both ends of the range are within reach of a kernel."""
     start = data.draw(st.integers(0, a.y_size - 1))
     stop = data.draw(st.integers(start + 1, a.y_size))
     halo = a.halo(start, stop)
