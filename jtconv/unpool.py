@@ -154,27 +154,27 @@ def _windows(a: jax.Array, where: int, axis: Axis, fill: Any) -> Any:
 def max_unpool(y: ArrayLike, indices: ArrayLike, *, output_size: PerAxis) -> jax.Array:
     """Each value back where :func:`max_pool_with_indices` found it, and zeros elsewhere.
 
-        Args:
-            y: ``(*batch, *spatial, C)``.
-            indices: where each value goes, as the pooling returned them; shaped as ``y``.
-            output_size: spatial size of what was pooled; one int (with one batch axis) or one per
-                axis (with any number of them).
+    Args:
+        y: ``(*batch, *spatial, C)``.
+        indices: where each value goes, as the pooling returned them; shaped as ``y``.
+        output_size: spatial size of what was pooled; one int (with one batch axis) or one per
+            axis (with any number of them).
 
-        Returns:
-            ``(*batch, *output_size, C)``. Windows that overlap may have found the same cell: it
-            holds the value of one of them, and each receives the gradient of the cell, as in torch.
+    Returns:
+        ``(*batch, *output_size, C)``. Windows that overlap may have found the same cell: it
+        holds the value of one of them, and each receives the gradient of the cell, as in torch.
 
-        Raises:
-            ValueError, TypeError: for a wrong argument. Indices outside the output are an error
-                too, but are dropped where they are traced, as in ``jax.jit``, and nobody can see.
+    Raises:
+        ValueError, TypeError: for a wrong argument. Indices outside the output are an error
+            too, but are dropped where they are traced, as in ``jax.jit``, and nobody can see.
 
-        Zeiler, Taylor and Fergus, "Adaptive deconvolutional networks for mid and high level feature
-        learning" (ICCV 2011); Noh, Hong and Han (arXiv:1505.04366).
+    Zeiler, Taylor and Fergus, "Adaptive deconvolutional networks for mid and high level feature
+    learning" (ICCV 2011); Noh, Hong and Han (arXiv:1505.04366).
 
-        >>> import jax.numpy as jnp
-        >>> y, indices = jnp.array([[4.], [9.]]), jnp.array([[1], [2]])
-        >>> print(max_unpool(y, indices, output_size=(5,))[:, 0])
-        [0. 4. 9. 0. 0.]
+    >>> import jax.numpy as jnp
+    >>> y, indices = jnp.array([[4.], [9.]]), jnp.array([[1], [2]])
+    >>> print(max_unpool(y, indices, output_size=(5,))[:, 0])
+    [0. 4. 9. 0. 0.]
     """
     y, indices = dtypes.array("y", y), dtypes.array("indices", indices)
     space = spatial("output_size", output_size, y)
@@ -228,21 +228,21 @@ def average_unpool(
 ) -> jax.Array:
     """Each value spread evenly over its window, overlaps added: the adjoint of average pooling.
 
-        Args:
-            y: ``(batch, *spatial, C)``; without batch where ``window`` has one entry per axis.
-            window: cells per axis, one int (with a batch) or one per axis.
-            stride: distance between neighbouring windows; the window if None.
-            padding, output_size: as in :func:`jtconv.conv_transpose`.
+    Args:
+        y: ``(batch, *spatial, C)``; without batch where ``window`` has one entry per axis.
+        window: cells per axis, one int (with a batch) or one per axis.
+        stride: distance between neighbouring windows; the window if None.
+        padding, output_size: as in :func:`jtconv.conv_transpose`.
 
-        Returns:
-            ``(batch, *out, C)``.
+    Returns:
+        ``(batch, *out, C)``.
 
-        Raises:
-            ValueError, TypeError: for a wrong argument.
+    Raises:
+        ValueError, TypeError: for a wrong argument.
 
-        >>> import jax.numpy as jnp
-        >>> print(average_unpool(jnp.array([[2.], [4.]]), (2,))[:, 0])
-        [1. 1. 2. 2.]
+    >>> import jax.numpy as jnp
+    >>> print(average_unpool(jnp.array([[2.], [4.]]), (2,))[:, 0])
+    [1. 1. 2. 2.]
     """
     y = dtypes.array("y", y)
     rank, channels = len(spatial("window", window, y)), y.shape[-1]
@@ -263,21 +263,21 @@ def nearest_unpool(
 ) -> jax.Array:
     """Each value repeated over its block of cells: nearest-neighbour upsampling.
 
-        Args:
-            y: ``(*batch, *spatial, C)``.
-            factor: cells of a block, one int (with one batch axis) or one per axis (with any number
-                of them).
-            output_size: how many cells to keep, at most one block less one; all if None.
+    Args:
+        y: ``(*batch, *spatial, C)``.
+        factor: cells of a block, one int (with one batch axis) or one per axis (with any number
+            of them).
+        output_size: how many cells to keep, at most one block less one; all if None.
 
-        Returns:
-            ``(*batch, *out, C)``.
+    Returns:
+        ``(*batch, *out, C)``.
 
-        Raises:
-            ValueError, TypeError: for a wrong argument.
+    Raises:
+        ValueError, TypeError: for a wrong argument.
 
-        >>> import jax.numpy as jnp
-        >>> print(nearest_unpool(jnp.array([[2.], [4.]]), (2,), output_size=3)[:, 0])
-        [2. 2. 4.]
+    >>> import jax.numpy as jnp
+    >>> print(nearest_unpool(jnp.array([[2.], [4.]]), (2,), output_size=3)[:, 0])
+    [2. 2. 4.]
     """
     y = dtypes.array("y", y)
     space = spatial("factor", factor, y)

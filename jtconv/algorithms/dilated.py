@@ -54,9 +54,9 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w."""
     g = task.geometry
-    cut, pads = xla_conv.split_pads(g.crops)
+    y, pads = xla_conv.crop_first(y, g.crops)
     w = lax.conv_general_dilated(
-        arrays.pad_space(y, cut),
+        y,
         x,
         window_strides=g.dilation,
         padding=pads,
@@ -83,6 +83,9 @@ def _lhs_dilated(x: jax.Array, flipped: jax.Array, task: Task) -> jax.Array:
     cut, pads = xla_conv.split_pads(
         [(a.effective_kernel - 1 - a.lo, a.effective_kernel - 1 - a.hi) for a in g]
     )
+    for number, axis in enumerate(g):
+        if xla_conv.is_taken_for_groups(axis, task):
+            cut[number], pads[number] = (-1, -1), (1, 1)
     y = lax.conv_general_dilated(
         x,
         flipped,

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jtconv.algorithms.common import arrays, xla_conv
+from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Cost, Task
 
 
@@ -36,7 +37,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     x, w, task = _wide(x, w, task)
     shape = (x.shape[0], *task.geometry.y_size, task.y_channels)
     y = arrays.zeros(shape, x, x.dtype)
-    transposed: jax.Array = jax.linear_transpose(lambda y: xla_conv.strided(y, w, task), y)(x)[0]
+    transposed: jax.Array = jax.linear_transpose(lambda y: _strided(y, w, task), y)(x)[0]
     return transposed
 
 
@@ -53,6 +54,19 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     )
     transposed: jax.Array = jax.linear_transpose(lambda w: xla_conv.strided(y, w, task), w)(x)[0]
     return transposed
+
+
+def _strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """The convolution, with zeros written out where XLA would misread its transpose."""
+    g = task.geometry
+    apart = [xla_conv.is_taken_for_groups(axis, task) for axis in g]
+    pads = [axis.crops if yes else (0, 0) for axis, yes in zip(g, apart, strict=True)]
+    axes = tuple(
+        replace(axis, lo=0, y_size=axis.y_size + 2) if yes else axis
+        for axis, yes in zip(g, apart, strict=True)
+    )
+    task = replace(task, geometry=Geometry(axes, task.groups))
+    return xla_conv.strided(arrays.pad_space(y, pads), w, task)
 
 
 def _wide(a: jax.Array, b: jax.Array, task: Task) -> tuple[jax.Array, jax.Array, Task]:

@@ -12,7 +12,7 @@ import pytest
 import jtconv
 from tests import oracle
 from tests.axes import every_method
-from tests.cases import BY_NAME
+from tests.cases import BY_NAME, Case
 from tests.compare import assert_close
 from tests.selection import rows
 
@@ -57,3 +57,32 @@ def test_padding_of_mixed_sign_reads_no_foreign_memory(method, dtype, rng):
         assert_close(got, oracle.conv(y, w, case))
         assert_close(dy, oracle.conv_transpose(x, w, case))
         assert_close(dw, oracle.kernel_gradient(x, y, case))
+
+
+# Kernel and stride 2 with crops of 1 beside an axis whose kernel outgrows the input; and a crop
+# that is longer than the array, in front and behind.
+SWAPPED = (
+    Case("swapped", (2, 3), (3, 2), (2, 2), (1, 1), ((0, 0), (1, 1)), 2, 2),
+    Case("swapped_1d", (1,), (2,), (2,), (1,), ((1, -1),), 2, 2),
+    Case("swapped_3d", (1, 3, 2), (3, 2, 2), (2, 2, 2), (1, 1, 1), ((0, 0), (1, 1), (1, 1)), 2, 2),
+)
+CROPPED_AWAY = (
+    Case("cropped_away", (2,), (1,), (1,), (1,), ((-2, 3),), 1, 1),
+    Case("cropped_away_in_front", (2, 3), (2, 1), (1, 2), (1, 1), ((7, -6), (0, 0)), 2, 2),
+)
+
+
+@pytest.mark.parametrize("case", SWAPPED + CROPPED_AWAY, ids=lambda case: case.name)
+@every_method
+def test_swapped_operands_and_crops_beyond_the_array(method, case, rng):
+    """XLA:CPU ends the process over the first, and has no shape for the second."""
+    x, w, y = case.operands(rng)
+    there, pull = jax.vjp(
+        partial(jtconv.conv_transpose, method=method, **case.keywords), jnp.asarray(x), w
+    )
+    dx, dw = pull(jnp.asarray(y))
+    assert_close(there, oracle.conv_transpose(x, w, case))
+    assert_close(dx, oracle.conv(y, w, case))
+    assert_close(dw, oracle.kernel_gradient(x, y, case))
+    keywords = {**case.adjoint_keywords, "method": method}
+    assert_close(jtconv.conv(y, w, **keywords), oracle.conv(y, w, case))

@@ -1,7 +1,13 @@
-"""XLA's own convolution: how to ask for it, and what it costs.
+"""XLA's own convolution: how to ask for it, which faults of it to stay clear of, what it costs.
 
 A convolution whose pads are partly negative is cropped first: XLA:CPU reads foreign memory where
 one convolution pads with one sign in front and the other behind.
+
+Where the kernel has more cells than the input XLA swaps the operands of a convolution without
+groups, and leaves axes alone that it takes for groups: undilated, unpadded, their base dilation the
+kernel's size and their stride one less (``conv_operand_swapper.cc``).  With inserted zeros these
+are the axes of kernel and stride 2, and XLA ends the process when it checks the sizes of what it
+made.  Such an axis is padded, and its output cropped.
 """
 
 from __future__ import annotations
@@ -10,6 +16,7 @@ import jax
 from jax import lax
 
 from jtconv.algorithms.common import arrays
+from jtconv.problem.geometry import Axis
 from jtconv.problem.layout import adjoint_kernel
 from jtconv.problem.task import Cost, Task
 
@@ -36,12 +43,30 @@ def split_pads(pads: arrays.Pads) -> tuple[list[tuple[int, int]], list[tuple[int
     return cut, [(max(lo, 0), max(hi, 0)) for lo, hi in pads]
 
 
+def crop_first(y: jax.Array, pads: arrays.Pads) -> tuple[jax.Array, list[tuple[int, int]]]:
+    """``y`` without what negative pads cut off, and the pads that are left.
+
+    Where a crop is longer than ``y`` all is written out, behind a barrier: XLA would fold it back.
+    """
+    cut, zeros = split_pads(pads)
+    left = [n + lo + hi for n, (lo, hi) in zip(y.shape[1:-1], cut, strict=True)]
+    if min(left) < 1:
+        return lax.optimization_barrier(arrays.pad_space(y, pads)), [(0, 0)] * len(left)
+    return arrays.pad_space(y, cut), zeros
+
+
+def is_taken_for_groups(axis: Axis, task: Task) -> bool:
+    """Whether XLA's swap of operands would misread this axis of a dgrad with inserted zeros."""
+    halves = axis.kernel == axis.stride == 2 and axis.dilation == 1
+    return task.groups == 1 and halves and axis.crops == (1, 1)
+
+
 def strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """fprop, ``y, w -> x``, as ``conv_general_dilated`` with window strides."""
     g = task.geometry
-    cut, pads = split_pads(g.crops)
+    y, pads = crop_first(y, g.crops)
     return lax.conv_general_dilated(
-        arrays.pad_space(y, cut),
+        y,
         adjoint_kernel(w, g.groups),
         window_strides=g.stride,
         padding=pads,
