@@ -219,14 +219,14 @@ def _run(
     dtypes.check_same_dtype(x, "w", w)
     flip, methods = dtypes.flag("flip_kernel", flip_kernel), parse_method(method)
     result, precision = dtypes.result_dtype(x.dtype, preferred), dtypes.precision(precision)
-    operation = _operation(op, x.shape, w.shape, keywords, (flip, methods, precision, result))
+    call = _parsed(op, x.shape, w.shape, **keywords)
     arrays = [x, w]
     if bias is not None:
-        arrays.append(_bias(bias, operation.call.out_channels, x))
+        arrays.append(_bias(bias, call.out_channels, x))
     if "auto" not in methods:
         # A method that cannot do this is refused here and now, not when XLA comes to lower it.
-        choose(methods, operation.call.task(x.dtype, result, platform(), precision))
-    return operation.compiled(*arrays)
+        choose(methods, call.task(x.dtype, result, platform(), precision))
+    return _compiled(call, flip, methods, precision, result)(*arrays)
 
 
 def _bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
@@ -240,44 +240,30 @@ def _bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
     return array
 
 
-class _Operation:
-    """A checked call, ready to run: traced and compiled once for each dtype and context."""
-
-    def __init__(
-        self, call: Call, flip: bool, methods: tuple[str, ...], precision: Any, result: str
-    ):
-        self.call, self.flip = call, flip
-        self.static = {
-            "geometry": call.geometry,
-            "method": methods,
-            "precision": precision,
-            "result": result,
-        }
-        self.compiled: Callable[..., jax.Array] = jax.jit(self.compute, inline=True)
-
-    def compute(self, x: jax.Array, w: jax.Array, *bias: jax.Array) -> jax.Array:
-        """From the user's layout to the canonical one, through a primitive, and back."""
-        side = SIDES[self.call.op][0]
-        bind = getattr(primitives, f"{side}_biased" if bias else side)
-        w = self.call.canonical_kernel(w, self.flip)
-        y: jax.Array = bind(self.call.layout.enter(x), w, *bias, **self.static)
-        return self.call.layout.leave(y)
-
-
-def _operation(
-    op: Op, x_shape: Any, w_shape: Any, keywords: dict[str, Any], static: tuple[Any, ...]
-) -> _Operation:
-    """The operation of a call, made once for equal shapes and keywords."""
-    try:
-        values = tuple(map(arguments.frozen, keywords.values()))
-    except arguments.NotFrozen:
-        return _Operation(Call.parse(op, x_shape, w_shape, **keywords), *static)
-    return _cached_operation(op, x_shape, w_shape, tuple(keywords), values, static)
+_parsed = arguments.parsed_once(Call.parse)
 
 
 @lru_cache(maxsize=1024)
-def _cached_operation(
-    op: Op, x_shape: Any, w_shape: Any, names: Any, values: Any, static: tuple[Any, ...]
-) -> _Operation:
-    keywords = dict(zip(names, values, strict=True))
-    return _Operation(Call.parse(op, x_shape, w_shape, **keywords), *static)
+def _compiled(
+    call: Call, flip: bool, methods: tuple[str, ...], precision: Any, result: str
+) -> Callable[..., jax.Array]:
+    """A checked call as one program, traced and compiled once for each dtype and context.
+
+    From the user's layout to the canonical one, through a primitive, and back.
+    """
+    static = {
+        "geometry": call.geometry,
+        "method": methods,
+        "precision": precision,
+        "result": result,
+    }
+
+    def operation(x: jax.Array, w: jax.Array, *bias: jax.Array) -> jax.Array:
+        side = SIDES[call.op][0]
+        bind = getattr(primitives, f"{side}_biased" if bias else side)
+        w = call.canonical_kernel(w, flip)
+        y: jax.Array = bind(call.layout.enter(x), w, *bias, **static)
+        return call.layout.leave(y)
+
+    operation.__name__ = operation.__qualname__ = call.op
+    return jax.jit(operation, inline=True)

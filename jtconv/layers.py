@@ -6,7 +6,6 @@ A layer holds parameters and arguments under Flax's names; here they become one 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -18,7 +17,8 @@ from jtconv.dispatch.choose import parse_method
 from jtconv.problem import arguments, padding
 from jtconv.problem.padding import Crops
 
-_keywords = lru_cache(maxsize=1024)(flax.keywords)
+# Read once for layers that are alike: an eager call would do so every time.
+_keywords = arguments.parsed_once(flax.keywords)
 
 
 def keywords(layer: Any) -> dict[str, Any]:
@@ -32,12 +32,8 @@ def keywords(layer: Any) -> dict[str, Any]:
         getattr(layer, "feature_group_count", 1),
     )
     transposed = bool(layer.transpose_kernel)
-    try:  # read once for layers that are alike: an eager call would do so every time
-        integers = _keywords(transposed, *map(arguments.frozen, given))
-    except arguments.NotFrozen:
-        integers = flax.keywords(transposed, *given)
     return {
-        **integers,
+        **_keywords(transposed, *given),
         "method": parse_method(getattr(layer, "method", "auto")),
         "precision": layer.precision,
         "preferred_element_type": layer.preferred_element_type,

@@ -27,7 +27,10 @@ def parse_method(method: Any) -> tuple[str, ...]:
     """A method as a user writes it, as a tuple of known names."""
     names = (method,) if isinstance(method, str) else arguments.sequence(method)
     if not names:
-        raise ValueError(f"method must be a name or a sequence of names, got {method!r}.")
+        known = ", ".join(("auto", *ALGORITHMS))
+        raise ValueError(
+            f"method must be a name or a sequence of names of {known}; got {method!r}."
+        )
     return tuple(arguments.choice("method", name, ("auto", *ALGORITHMS)) for name in names)
 
 

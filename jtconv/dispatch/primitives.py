@@ -82,9 +82,8 @@ def _abstract(*operands: Any, side: Side, **params: Any) -> Any:
     axes right without a rule of ours.
     """
     if all(a.sharding.mesh.empty and not a.mat.varying for a in operands):
-        return jax.core.ShapedArray(
-            _result_shape(side, params["geometry"], *operands), params["result"]
-        )
+        dtype = jax.dtypes.canonicalize_dtype(params["result"])  # what lowering makes of it
+        return jax.core.ShapedArray(_result_shape(side, params["geometry"], *operands), dtype)
     reference = partial(_compute, side=side, platform="cpu", **{**params, "method": ("dilated",)})
     return jax.make_jaxpr(reference)(*operands).out_avals[0]
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import operator
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, TypeVar
 
 
 def integer(name: str, value: Any, least: int | None = None) -> int:
@@ -68,19 +69,40 @@ def shape(name: str, value: Any, least: int | None = None) -> tuple[int, ...]:
     return tuple(integer(f"{name}[{axis}]", item, least) for axis, item in enumerate(items))
 
 
-class NotFrozen(Exception):
-    """A value that cannot be part of the key of a cache."""
+Parsed = TypeVar("Parsed")
+MOST_KEPT = 1024
 
 
-def frozen(value: Any) -> Any:
-    """An argument as the key of a cache: ints, strings and None, in tuples or lists.
+def parsed_once(parse: Callable[..., Parsed]) -> Callable[..., Parsed]:
+    """``parse``, whose results are kept for equal arguments.
 
-    True must not stand for 1, nor an array or a float for the int that it equals: these are read
-    anew on every call, for the errors they may be.
+    Only of ints, strings, None and booleans, in tuples or lists: True must not stand for 1, nor an
+    array or a float for the int that it equals. Errors are not kept, and quote what was given.
     """
+    kept: dict[Any, Parsed] = {}
+
+    @wraps(parse)
+    def parsed(*args: Any, **keywords: Any) -> Parsed:
+        key = _key((args, tuple(keywords), tuple(keywords.values())), depth=4)
+        if key is None:
+            return parse(*args, **keywords)
+        if key not in kept:
+            if len(kept) >= MOST_KEPT:
+                kept.clear()
+            kept[key] = parse(*args, **keywords)
+        return kept[key]
+
+    return parsed
+
+
+def _key(value: Any, depth: int) -> Any:
+    """A value as part of a key, or None where it cannot be one."""
     kind = type(value)
-    if kind is int or kind is str or value is None:
+    if kind is int or kind is str:
         return value
-    if kind is tuple or kind is list:
-        return tuple(map(frozen, value))
-    raise NotFrozen
+    if value is None or kind is bool:
+        return kind, value
+    if depth and (kind is tuple or kind is list):
+        items = tuple(_key(item, depth - 1) for item in value)
+        return None if None in items else items
+    return None
