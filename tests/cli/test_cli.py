@@ -480,6 +480,7 @@ def test_the_demo_as_a_newcomer_runs_it(tmp_path):
     assert "Traceback" not in again.stderr
 
 
+@pytest.mark.exhaustive
 def test_the_demo_may_run_again_where_it_ran_and_tells_what_auto_takes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")

@@ -9,14 +9,16 @@ import pytest
 
 import jtconv
 from tests import oracle
-from tests.axes import NAMES, each, every_name, methods_and_cases
+from tests.axes import NAMES, each, every_name, methods, methods_and_cases
 from tests.cases import BY_NAME, CASES, REPRESENTATIVE
 from tests.compare import assert_close
 from tests.selection import rows
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 FEW = [BY_NAME[name] for name in ("dilated_coprime", "grouped")]
-every_name_and_case = methods_and_cases(NAMES, by_all=REPRESENTATIVE[:3], by_auto=CASES)
+# For what happens before and after a method.
+some_names = methods(["auto", "gemm", "vjp"], NAMES)
+every_name_and_case = methods_and_cases(NAMES, by_all=REPRESENTATIVE[:2], by_auto=CASES)
 
 
 @every_name_and_case
@@ -34,7 +36,7 @@ def test_conv(method, case, rng):
 
 
 @pytest.mark.parametrize("left_over", [1, 2])
-@every_name
+@some_names
 def test_conv_passes_over_cells_too_few_for_a_step(method, left_over, rng):
     """Zeros added behind, fewer than a stride, change nothing: no window reaches them."""
     case = BY_NAME["dilated_coprime"]
@@ -89,7 +91,7 @@ def test_half_precision_sums_in_float32(method):
 
 
 @pytest.mark.parametrize("asked", ["float32", "float64", "bfloat16"])
-@every_name
+@some_names
 def test_preferred_element_type_is_the_dtype_of_the_result(method, asked, rng):
     case = BY_NAME["grouped"]
     x, w, _ = case.operands(rng, jnp.bfloat16)
@@ -124,7 +126,7 @@ def test_a_wider_float_keeps_what_float32_would_lose(method):
     assert got.item() == 1 + 2.0**-30
 
 
-@every_name
+@some_names
 def test_bias_is_added_to_each_feature(method, rng):
     case = BY_NAME["lopsided"]
     x, w, y = case.operands(rng)
@@ -136,7 +138,7 @@ def test_bias_is_added_to_each_feature(method, rng):
 
 
 @pytest.mark.parametrize("function", ["conv_transpose", "conv"])
-@every_name
+@some_names
 def test_flip_kernel_turns_every_spatial_axis(method, function, rng):
     case = BY_NAME["lopsided"]
     x, w, y = case.operands(rng)

@@ -201,6 +201,7 @@ def test_fcn_starts_as_bilinear_interpolation_of_its_deepest_scores(rng):
     assert_close(run(net, x)[inside], want[inside], slack=8)
 
 
+@exhaustive
 def test_causal_hifigan_never_looks_ahead(rng):
     vocoder, mel = hifigan("CAUSAL"), noise(rng, 1, 6, 6)
     changed = mel.at[:, 4:].add(1.0)

@@ -197,6 +197,7 @@ def test_killed_and_resumed_at_any_moment(what, number, tmp_path, uninterrupted)
     check_resumes(tmp_path, uninterrupted)
 
 
+@pytest.mark.exhaustive
 def test_whatever_is_on_disk_when_it_dies_can_be_resumed(tmp_path, uninterrupted):
     """The folder as it is before each single opening, renaming or removal of a file in it."""
     folder, copies = tmp_path / "run", tmp_path / "copies"
