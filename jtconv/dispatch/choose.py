@@ -138,6 +138,6 @@ def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
     >>> methods()
-    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'matrix', 'pallas')
+    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'dense', 'fold', 'matrix', 'pallas')
     """
     return tuple(ALGORITHMS)
