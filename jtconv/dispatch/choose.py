@@ -119,6 +119,6 @@ def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
     >>> methods()
-    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'matrix', 'pallas')
+    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'fft', 'matrix', 'pallas')
     """
     return tuple(ALGORITHMS)
