@@ -52,7 +52,9 @@ def refuse(task: Task) -> str | None:
     if not jnp.issubdtype(task.dtype, jnp.inexact):
         return f"its transforms round, and sums of {task.dtype} are exact"
     if task.platform != "cpu":
-        return f"its transforms were compiled and measured on cpu only; this runs on {task.platform}"
+        return (
+            f"its transforms were compiled and measured on cpu only; this runs on {task.platform}"
+        )
     return None
 
 

@@ -5,9 +5,9 @@ Cut into blocks of one stride each, an axis has ``x_size`` positions of x, and a
 convolution gives them all where the circle is as long.  Blocks that are cropped may overlap on it,
 so it may be shorter by as many as are cropped at one end.
 
-A long signal is cut into tiles of x instead, whose circles are a tile and a kernel long: overlap-add
-where y is written and overlap-save where it is read (Oppenheim and Schafer, "Discrete-Time Signal
-Processing", section 8.7.3).  The tiles are so many more examples.
+A long signal is cut into tiles of x instead, whose circles are a tile and a kernel long:
+overlap-add where y is written and overlap-save where it is read (Oppenheim and Schafer,
+"Discrete-Time Signal Processing", section 8.7.3).  The tiles are so many more examples.
 """
 
 from __future__ import annotations
