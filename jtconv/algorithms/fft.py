@@ -113,14 +113,14 @@ def _sum_of_products(a: jax.Array, b: jax.Array) -> jax.Array:
         return jnp.sum(a * b, axis=0)
     loops, rest = divmod(terms, AT_ONCE)
 
-    def run(a: jax.Array, b: jax.Array) -> jax.Array:
-        return functools.reduce(jnp.add, (p * q for p, q in zip(a, b, strict=True)))
+    def written_out(a: jax.Array, b: jax.Array) -> jax.Array:
+        return functools.reduce(jnp.add, (a[i] * b[i] for i in range(a.shape[0])))
 
-    def add(total: jax.Array, some: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        return total + run(*some), None
+    def add(total: jax.Array, some: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+        return total + written_out(*some), None
 
     first = rest or AT_ONCE
-    total, left = run(a[:first], b[:first]), loops - (rest == 0)
+    total, left = written_out(a[:first], b[:first]), loops - (rest == 0)
     if left == 0:
         return total
     chunks = tuple(c[first:].reshape(left, AT_ONCE, *c.shape[1:]) for c in (a, b))
