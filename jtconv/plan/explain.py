@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jtconv import conventions, devices
 from jtconv.algorithms import ALGORITHMS
-from jtconv.dispatch.choose import choose, cost, parse_method, refusal
+from jtconv.dispatch.choose import choose, cost, note, parse_method, refusal
 from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
 from jtconv.plan.plan import MethodRow, Plan, SidePlan
@@ -142,4 +142,6 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
 
 def _row(name: str, task: Task, seconds: float | None) -> MethodRow:
     why_not = refusal(name, task)
-    return MethodRow(name, why_not, None if why_not else cost(name, task), seconds)
+    if why_not:
+        return MethodRow(name, why_not, None, seconds)
+    return MethodRow(name, None, cost(name, task), seconds, note(name, task))
