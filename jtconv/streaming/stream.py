@@ -1,0 +1,205 @@
+"""A stream: one operation fed piece by piece, as a value with pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+
+from jtconv import api
+from jtconv.dispatch.choose import parse_method
+from jtconv.problem import arguments, dtypes
+from jtconv.problem.padding import Crops
+from jtconv.problem.pieces import Carried
+from jtconv.problem.task import Op
+from jtconv.streaming.spec import Spec, resized
+from jtconv.streaming.spec import state as shape_and_dtype
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["w", "bias"],
+    meta_fields=["spec", "flip_kernel", "method", "precision"],
+)
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """An operation fed piece by piece along one axis: pure functions, and the integers they obey.
+
+    ``concat(pieces..., tail)[latency:]``, along that axis, is the whole result.  A pytree, whose
+    leaves are the kernel and the bias.
+    """
+
+    w: jax.Array
+    bias: jax.Array | None
+    spec: Spec
+    flip_kernel: bool
+    method: tuple[str, ...]
+    precision: Any
+
+    @property
+    def latency(self) -> int:
+        """Output cells by which the pieces lag behind the whole result: 0 for "CAUSAL"."""
+        return self.spec.pieces.latency
+
+    @property
+    def tail(self) -> int:
+        """Output cells that :meth:`finish` gives."""
+        return self.spec.pieces.tail
+
+    @property
+    def ratio(self) -> Fraction:
+        """Output cells for each input cell: the stride, or one over that of a convolution."""
+        return self.spec.pieces.ratio
+
+    @property
+    def receptive_field(self) -> int:
+        """Input cells along time, at most, that one output cell spans."""
+        return self.spec.pieces.receptive_field
+
+    @property
+    def carried(self) -> Carried:
+        """What the state holds: inputs, or outputs that have begun, whichever are fewer bytes."""
+        return self.spec.carried
+
+    def init(self, x: Any) -> jax.Array:
+        """The state before the first piece: zeros.
+
+        Args:
+            x: a piece, a ``jax.ShapeDtypeStruct`` of one, or its shape; all pieces that follow have
+                that shape, but for their length along time.
+
+        Returns:
+            One array, of as many cells along time as are carried: inputs in the dtype of ``w``, or
+            sums in the dtype that these are held in (float32 of half floats, int32 of int8).
+
+        Raises:
+            ValueError, TypeError: if ``x`` is no piece of this stream.
+        """
+        if hasattr(x, "shape"):
+            dtype = jax.dtypes.canonicalize_dtype(dtypes.dtype_of("x", x))
+            dtypes.check_same_dtype(self.w, "x", jax.ShapeDtypeStruct((), dtype), "w")
+            shape = tuple(x.shape)
+        else:
+            shape = arguments.shape("x", x, least=0)
+        return jnp.zeros(*shape_and_dtype(self.spec, shape))
+
+    def step(self, x: ArrayLike, state: ArrayLike) -> tuple[jax.Array, jax.Array]:
+        """What comes out for a piece, and the state after it.
+
+        Args:
+            x: ``(batch, *spatial, C_in)``, or as ``dimension_numbers`` says, or without a batch; of
+                any length along time, but of a convolution a multiple of its stride.
+            state: that of :meth:`init`, or of the step before.
+
+        Returns:
+            ``ratio`` times as many cells as ``x`` has along time, and the next state.
+
+        Raises:
+            ValueError, TypeError: if ``x`` is no piece of the stream that ``state`` is of.
+        """
+        x = dtypes.array("x", x)
+        dtypes.check_same_dtype(self.w, "x", x, "w")
+        self.spec.check_state(state, x.shape)
+        y: tuple[jax.Array, jax.Array] = _step(self, x, jnp.asarray(state))
+        return y
+
+    def finish(self, state: ArrayLike) -> jax.Array:
+        """The last ``tail`` outputs. The state is not used up: pieces may follow another day.
+
+        Raises:
+            ValueError, TypeError: if ``state`` is not of this stream.
+        """
+        self.spec.check_state(state)
+        y: jax.Array = _finish(self, jnp.asarray(state))
+        return y
+
+
+def stream(
+    op: Op,
+    w: Any,
+    bias: Any,
+    axis: Any,
+    keywords: dict[str, Any],
+    flip_kernel: Any,
+    method: Any,
+    precision: Any,
+    preferred: Any,
+) -> Stream:
+    """A stream, from what a user wrote."""
+    w = dtypes.array("w", w)
+    types = w.dtype, jnp.dtype(dtypes.result_dtype(w.dtype, preferred))
+    spec = Spec.parse(op, axis, w.shape, types, **keywords)
+    if bias is not None:
+        known = [outputs for _, outputs in spec.channels]
+        wanted = known[-1] if getattr(bias, "shape", None) == (known[-1],) else known[0]
+        bias = api.checked_bias(bias, wanted, w)
+    flip, methods = dtypes.flag("flip_kernel", flip_kernel), parse_method(method)
+    return Stream(w, bias, spec, flip, methods, dtypes.precision(precision))
+
+
+def _local(stream: Stream, x: jax.Array, bias: Any, along: Crops, result: Any) -> jax.Array:
+    """The operation itself on cells of the stream, under these crops along time."""
+    run = api.conv_transpose if stream.spec.transposed else api.conv
+    return run(
+        x,
+        stream.w,
+        bias,
+        **stream.spec.keywords(x.shape, along),
+        flip_kernel=stream.flip_kernel,
+        method=stream.method,
+        precision=stream.precision,
+        preferred_element_type=result,
+    )
+
+
+@partial(jax.jit, inline=True)
+def _step(stream: Stream, x: jax.Array, state: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """One program for each length of a piece."""
+    spec, held, pieces = stream.spec, stream.carried.cells, stream.spec.pieces
+    at_x, at_y = spec.time(x.ndim)
+    if stream.carried.what == "inputs":
+        fed = lax.concatenate([state, x], at_x) if held else x
+        y = _local(stream, fed, stream.bias, pieces.crops_after_inputs, spec.result)
+        return y, _last(fed, held, at_x)
+    sums = _local(stream, x, None, pieces.crops_before_outputs, state.dtype)
+    sums = sums + _lengthened(state, sums.shape[at_y] - held, at_y)
+    y = lax.slice_in_dim(sums, 0, sums.shape[at_y] - held, axis=at_y)
+    return _leave(stream, y), _last(sums, held, at_y)
+
+
+@partial(jax.jit, inline=True)
+def _finish(stream: Stream, state: jax.Array) -> jax.Array:
+    spec, held, tail = stream.spec, stream.carried.cells, stream.tail
+    at_x, at_y = spec.time(state.ndim)
+    if stream.carried.what == "outputs":
+        left = lax.slice_in_dim(state, 0, min(tail, held), axis=at_y)
+        return _leave(stream, _lengthened(left, max(tail - held, 0), at_y))
+    if tail and held:
+        return _local(stream, state, stream.bias, spec.pieces.crops_of_tail, spec.result)
+    shape = spec.output_shape(resized(state.shape, at_x, spec.unit), tail)
+    return _leave(stream, jnp.zeros(shape, spec.accumulator))
+
+
+def _leave(stream: Stream, sums: jax.Array) -> jax.Array:
+    """Sums as outputs: the bias is added here, once."""
+    if stream.bias is not None:
+        at = stream.spec.layout(sums.ndim == stream.w.ndim).position("C", 2)
+        bias = stream.bias.astype(sums.dtype)
+        sums = sums + lax.broadcast_in_dim(bias, sums.shape, [at])
+    return sums.astype(stream.spec.result)
+
+
+def _last(a: jax.Array, cells: int, axis: int) -> jax.Array:
+    return lax.slice_in_dim(a, a.shape[axis] - cells, a.shape[axis], axis=axis)
+
+
+def _lengthened(a: jax.Array, cells: Any, axis: int) -> jax.Array:
+    """More zeros behind."""
+    widths = [(0, cells if index == axis else 0, 0) for index in range(a.ndim)]
+    return lax.pad(a, jnp.zeros((), a.dtype), widths)
