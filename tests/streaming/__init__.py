@@ -1,1 +1,1 @@
-"""Tests of jtconv/streaming."""
+"""Pieces, however cut, are the whole."""
