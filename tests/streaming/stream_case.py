@@ -14,8 +14,6 @@ from jtconv import streaming
 from jtconv.problem.padding import NAMES
 from tests.cases import random
 
-LAYOUTS = (None, (0, "W"), (1, "WH"), (2, "THW"))
-
 
 @dataclass(frozen=True)
 class StreamCase:
