@@ -158,7 +158,8 @@ class Carried:
     bytes: int
 
     def __str__(self) -> str:
-        return f"{self.cells} {self.what} ({self.bytes:,} bytes)"
+        what = self.what.removesuffix("s") if self.cells == 1 else self.what
+        return f"{self.cells} {what} ({self.bytes:,} bytes)"
 
 
 def carried(pieces: Pieces, input_bytes: int, output_bytes: int) -> tuple[Carried, Carried]:

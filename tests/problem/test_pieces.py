@@ -48,8 +48,9 @@ def geometries(step: int):
     every = itertools.product((True, False), range(1, 6), range(1, 7), range(1, 4))
     for transposed, kernel, stride, dilation in itertools.islice(every, 0, None, step):
         span = dilation * (kernel - 1) + 1
-        for crops in itertools.product(range(-4, span + 5), repeat=2):
-            yield Pieces(transposed, kernel, stride, dilation, crops)
+        sizes = range(-4, span + 5)
+        for lo, hi in itertools.product(sizes, sizes):
+            yield Pieces(transposed, kernel, stride, dilation, (lo, hi))
 
 
 def test_integers():

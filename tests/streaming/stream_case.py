@@ -64,7 +64,7 @@ class StreamCase:
         """What comes out of all pieces and the tail, without what lags."""
         stream = self.stream(w, bias)
         state, out = stream.init(x.shape), []
-        at = stream.spec.time(x.ndim)[1]
+        at = stream.call.time(x.ndim)[1]
         for piece in jnp.split(x, self.cuts, self.time):
             y, after = stream.step(piece, state)
             assert (after.shape, after.dtype) == (state.shape, state.dtype)

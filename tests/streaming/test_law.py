@@ -56,13 +56,21 @@ def test_compiled_pieces_are_the_whole(seeds):
 
 def test_streams_are_of_every_kind():
     """Those of the default run, so that what is looked at is there."""
-    kinds = Counter()
+    kinds: Counter[object] = Counter()
     for case, (_, *kernel) in map(drawn, CHUNKS["0"][0]):
         stream = case.stream(*kernel)
         held = stream.carried
         kinds.update([case.op, len(case.w_shape) - 2, case.dtype, str(case.keywords["padding"])])
         kinds.update([held.what if held.cells else "nothing", f"cuts {bool(case.cuts)}"])
         kinds.update([f"lag {bool(stream.latency)}", f"longer tail {stream.tail > held.cells}"])
-    wanted = ["conv", "conv_transpose", "float32", "bfloat16", "int8", "inputs", "outputs"]
+    wanted: list[object] = [
+        "conv",
+        "conv_transpose",
+        "float32",
+        "bfloat16",
+        "int8",
+        "inputs",
+        "outputs",
+    ]
     wanted += ["nothing", 1, 2, 3, "CAUSAL", "SAME", "VALID", "lag True", "longer tail True"]
     assert min(kinds[kind] for kind in [*wanted, "cuts True"]) > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +14,8 @@ from jtconv import streaming
 from tests.compare import assert_close
 from tests.selection import exhaustive
 
-UP = {"stride": 2, "padding": ((1, 0),), "groups": 2}
-DOWN = {"stride": 2, "padding": "SAME", "dilation": 2}
+UP: dict[str, Any] = {"stride": 2, "padding": ((1, 0),), "groups": 2}
+DOWN: dict[str, Any] = {"stride": 2, "padding": "SAME", "dilation": 2}
 
 
 @pytest.fixture(params=["inputs", "outputs"])
@@ -168,10 +170,14 @@ def test_wrong_pieces_and_states(name):
         call(streaming.conv_transpose(W))
 
 
+WITHOUT_TYPES: Any = streaming
 MADE_WRONG = {
-    "output_size": (lambda: streaming.conv_transpose(W, padding=1, output_size=8), "latency of 1"),
+    "output_size": (
+        lambda: WITHOUT_TYPES.conv_transpose(W, padding=1, output_size=8),
+        "latency of 1",
+    ),
     "axis": (lambda: streaming.conv(W, axis=1), "axis must be one of the 1 spatial axes, -1 to 0"),
-    "axis_kind": (lambda: streaming.conv(W, axis=0.0), "axis must be an int"),
+    "axis_kind": (lambda: WITHOUT_TYPES.conv(W, axis=0.0), "axis must be an int"),
     "bias": (lambda: streaming.conv(W, 2), "these go by name"),
     "bias_shape": (lambda: streaming.conv(W, jnp.ones(3, "float32")), r"\(C_out,\) = \(2,\)"),
     "stride": (lambda: streaming.conv(W, stride=0), "stride must be an int >= 1"),
@@ -179,7 +185,7 @@ MADE_WRONG = {
     "more": (lambda: streaming.conv_transpose(W, output_padding=1), r"output_padding\[0\] must be"),
     "method": (lambda: streaming.conv(W, method="fast"), "method must be one of"),
     "kernel": (lambda: streaming.conv(jnp.ones(4)), "w must have 1 to 4 spatial axes"),
-    "flip": (lambda: streaming.conv(W, flip_kernel=1), "flip_kernel must be True or False"),
+    "flip": (lambda: WITHOUT_TYPES.conv(W, flip_kernel=1), "flip_kernel must be True or False"),
     "uneven": (
         lambda: (s := streaming.conv(W, stride=4)).step(X, s.init((3, 4, 8))),
         r"a multiple of the stride, 4, .* got 6: feed 4 or 8",
@@ -205,7 +211,7 @@ def test_wrong_streams(name):
 def test_a_kernel_laid_out_as_its_adjoints(rng):
     """Of groups, which its shape alone does not tell."""
     numbers = ("NWC", "WOI", "NWC")
-    keywords = {"groups": 2, "dimension_numbers": numbers}
+    keywords: dict[str, Any] = {"groups": 2, "dimension_numbers": numbers}
     x, w, bias = (rng.normal(size=size) for size in ((2, 6, 4), (3, 3, 4), 6))
     whole = jtconv.conv_transpose(x, w, bias, **keywords, padding="CAUSAL")
     stream = streaming.conv_transpose(w, bias, **keywords)

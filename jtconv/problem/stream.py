@@ -1,4 +1,7 @@
-"""A stream without its arrays: the keywords of its operation, and the shapes these ask for."""
+"""A call piece by piece, checked: keywords and the kernel's shape to what pieces and state are.
+
+Only shapes are looked at: ``jtconv.streaming`` and ``explain`` both come through here.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,11 @@ Shape = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Spec:
-    """An operation along ``axis`` in pieces; ``padding`` is a name, or a pair for every axis."""
+class StreamCall:
+    """A checked stream, without the arrays.
+
+    ``padding`` is a name, or a pair for every axis: of a transposed convolution always pairs.
+    """
 
     op: Op
     axis: int
@@ -51,14 +57,14 @@ class Spec:
         dimension_numbers: Any,
         output_padding: Any = 0,
         output_size: Any = None,
-    ) -> Spec:
+    ) -> StreamCall:
         """Check what can be checked before a piece is there."""
         lay = layout.parse(dimension_numbers, len(w_shape), len(w_shape))
         strides = arguments.per_axis("stride", stride, lay.rank, least=1)
         dilations = arguments.per_axis("dilation", dilation, lay.rank, least=1)
         kernel = lay.canonical_shape(w_shape, 1)[:-2]
         pads = _stated(op, padding, output_padding, (kernel, strides, dilations))
-        spec = cls(
+        call = cls(
             op,
             _axis(axis, lay.rank),
             w_shape,
@@ -74,9 +80,9 @@ class Spec:
                 f"output_size cannot be met piece by piece, got {output_size!r}: it says where the "
                 f"whole ends, which a stream does not know. Give output_padding or (lo, hi) pairs; "
                 f"with this padding, of whatever size, pieces need a latency of "
-                f"{spec.pieces.latency}."
+                f"{call.pieces.latency}."
             )
-        return spec
+        return call
 
     @property
     def transposed(self) -> bool:
@@ -119,14 +125,19 @@ class Spec:
         """The dtype that begun outputs are held in."""
         return accumulator(self.dtype, self.result)
 
-    @cached_property
+    @property
     def carried(self) -> Carried:
         """What goes from piece to piece."""
+        return self.candidates[0]
+
+    @cached_property
+    def candidates(self) -> tuple[Carried, Carried]:
+        """What is carried, the smaller of the two, and what could be instead."""
         others = math.prod(s for axis, s in enumerate(self.stride) if axis != self.axis)
         larger, smaller = (1, others) if self.transposed else (others, 1)
         inputs, outputs = self.channels[0]
         cells = larger * inputs * self.dtype.itemsize, smaller * outputs * self.accumulator.itemsize
-        return carried(self.pieces, *cells)[0]
+        return carried(self.pieces, *cells)
 
     @property
     def unit(self) -> int:
@@ -194,7 +205,7 @@ class Spec:
         lay = self.layout(len(x_shape or given.shape) == ndim)
         letters = lay.order(side)
         if x_shape is not None:
-            expected = state(self, x_shape)[0]
+            expected = state_of(self, x_shape)[0]
         elif len(shape) in (ndim - 1, ndim):
             expected = resized(shape, lay.position(self._letter, side), self.carried.cells)
         else:
@@ -228,14 +239,14 @@ def _difference(letters: str, expected: Shape, shape: Shape) -> str:
 
 
 @lru_cache(maxsize=1024)
-def state(spec: Spec, x_shape: Shape) -> tuple[Shape, np.dtype]:
+def state_of(call: StreamCall, x_shape: Shape) -> tuple[Shape, np.dtype]:
     """Shape and dtype of the state that goes with pieces of this shape, which is checked."""
-    spec.check_piece(x_shape)
-    held = spec.carried
-    outputs = spec.output_shape(x_shape, held.cells)  # and all else that the operation checks
+    call.check_piece(x_shape)
+    held = call.carried
+    outputs = call.output_shape(x_shape, held.cells)  # and all else that the operation checks
     if held.what == "inputs":
-        return resized(x_shape, spec.time(len(x_shape))[0], held.cells), spec.dtype
-    return outputs, spec.accumulator
+        return resized(x_shape, call.time(len(x_shape))[0], held.cells), call.dtype
+    return outputs, call.accumulator
 
 
 def resized(shape: Shape, axis: int, size: Any) -> Shape:
