@@ -100,7 +100,9 @@ def _draw(rng: np.random.Generator) -> StreamCase:
     dilation = [int(rng.integers(1, 5 if a == axis else 3)) for a in range(rank)]
     spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     groups = pick(1, 1, 2, 3)
-    channels, features = groups * pick(1, 2, 4), groups * pick(1, 2, 4)
+    # Outputs are carried where there are far fewer of their channels.
+    most = (1, 2, 20, 40) if op == "conv_transpose" else (1, 2, 4)
+    channels, features = groups * pick(*most), groups * pick(1, 2, 4)
     n = int(rng.integers(1, pick(4, 12)))
     sizes = [int(rng.integers(3, 6)) for _ in range(rank)]
     unit = 1 if op == "conv_transpose" else stride[axis]
@@ -108,8 +110,8 @@ def _draw(rng: np.random.Generator) -> StreamCase:
     crops = [tuple(int(c) for c in rng.integers(-4, span + 4, 2)) for span in spans]
     numbers: dict[str, Any] = {"padding": crops}
     if op == "conv_transpose":
-        most = [max(pair) for pair in zip(stride, dilation, strict=True)]
-        numbers["output_padding"] = pick(0, tuple(int(rng.integers(m)) for m in most))
+        below = [max(pair) for pair in zip(stride, dilation, strict=True)]
+        numbers["output_padding"] = pick(0, tuple(int(rng.integers(m)) for m in below))
     space = "HWT"[:rank]
     spec = pick(
         None, (f"NC{space}", f"IO{space}", f"NC{space}"), (f"{space}NC", f"{space}IO", f"C{space}N")
