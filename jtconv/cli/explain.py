@@ -12,6 +12,7 @@ from rich.text import Text
 
 import jtconv
 from jtconv.cli.problem import Problem, with_layer_options
+from jtconv.devices import PLATFORMS
 from jtconv.plan import Plan
 from jtconv.plan import plan as text
 
@@ -28,6 +29,8 @@ EPILOG = """
 
 - `jtconv explain --input 36 --kernel 16 --stride 8 --padding 4 --streaming` — what is carried?
 
+- `jtconv explain --input 64x64 --kernel 4 --stride 2 --platform cuda` — a GPU need not be here
+
 - `jtconv explain --input 5x5 --kernel 2 --conv --channels 4:2 --groups 2 --json`
 """
 
@@ -42,6 +45,9 @@ def run(
     streaming: Annotated[
         bool, typer.Option("--streaming", help="Also piece by piece, along the first axis.")
     ] = False,
+    platform: Annotated[
+        str | None, typer.Option("--platform", help=f"Methods for {', '.join(PLATFORMS)}.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
 ) -> None:
     """Explain one layer: sizes, costs, overlaps, its call in other frameworks, and methods.
@@ -58,6 +64,7 @@ def run(
         op=problem.layer.op,
         time=time,
         streaming=streaming,
+        platform=platform,
         **problem.keywords,
     )
     answers = {axis.name: axis.paddings_for(wanted) for axis in plan.axes} if wanted else {}

@@ -69,6 +69,7 @@ class Plan:
     """
 
     call: Call
+    platform: str
     input_shape: tuple[Any, ...]
     output_shape: tuple[Any, ...]
     parameters: int
@@ -100,6 +101,7 @@ class Plan:
         """As plain values; a symbolic batch becomes its name in JSON."""
         return {
             "op": self.call.op,
+            "platform": self.platform,
             "input_shape": list(self.input_shape),
             "output_shape": list(self.output_shape),
             "groups": self.call.geometry.groups,
@@ -188,7 +190,8 @@ def heading(plan: Plan) -> list[str]:
     return [
         f"{plan.call.op}: {plan.input_shape} -> {plan.output_shape}",
         f"parameters {plan.parameters:,}   useful multiply-adds {plan.multiply_adds:,}   "
-        f"with zeros {plan.dense_multiply_adds:,}   receptive field {per_axis}",
+        f"with zeros {plan.dense_multiply_adds:,}   receptive field {per_axis}   "
+        f"platform {plan.platform}",
     ]
 
 
