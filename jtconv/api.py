@@ -224,14 +224,15 @@ def _run(
     call = _parsed(op, x.shape, w.shape, **keywords)
     arrays = [x, w]
     if bias is not None:
-        arrays.append(_bias(bias, call.out_channels, x))
+        arrays.append(checked_bias(bias, call.out_channels, x))
     if "auto" not in methods:
         # What one platform lacks is refused when the program is lowered for it: eagerly, at once.
         check_possible(methods, call.task(x.dtype, result, precision=precision))
     return _compiled(call, flip, methods, precision, result)(*arrays)
 
 
-def _bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
+def checked_bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
+    """A bias as a user wrote it: one number per output channel, in the dtype of ``x``."""
     if isinstance(bias, int | str | tuple):
         raise TypeError(
             f"bias must be an array of shape ({out_channels},), got {bias!r}. If it was "

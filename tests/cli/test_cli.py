@@ -554,6 +554,12 @@ def test_explain_a_layer_of_torch_and_of_keras_and_of_flax():
         assert "parameters 4,785" in output
 
 
+def test_explain_piece_by_piece():
+    words = ("--input", 36, "--kernel", 16, "--stride", 8, "--padding", 4, "--streaming")
+    output = plain(jtconv("explain", *words))
+    assert "piece by piece along W: n -> 8*n cells, latency 4; carries 1 input (4 bytes)" in output
+
+
 def test_explain_answers_which_padding_gives_a_size():
     output = plain(jtconv("explain", "--input", 36, "--kernel", 4, "--stride", 2, "--for", 71))
     assert output.splitlines()[-1] == "W = 71 by padding=2, output_padding=1"
