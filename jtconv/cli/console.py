@@ -16,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from jtconv import devices
 from jtconv.extras import MissingExtra
 
 
@@ -28,7 +29,7 @@ def refusals_shown() -> Iterator[None]:
     """A refusal ends the command with its message and exit code 1, without a traceback."""
     try:
         yield
-    except (Refusal, MissingExtra) as refusal:
+    except (Refusal, MissingExtra, devices.NoDevice) as refusal:
         typer.secho(f"Error: {refusal}", err=True, fg="red")
         raise typer.Exit(1) from None
 
@@ -45,6 +46,11 @@ def progress() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def check_device() -> None:
+    """Refuse, before any work is done, where JAX has nothing to compute on."""
+    devices.default()
 
 
 def keep_existing(paths: Iterable[Path], force: bool) -> None:

@@ -19,7 +19,14 @@ import numpy as np
 import typer
 
 import jtconv
-from jtconv.cli.console import Refusal, keep_existing, progress, refusals_shown, write
+from jtconv.cli.console import (
+    Refusal,
+    check_device,
+    keep_existing,
+    progress,
+    refusals_shown,
+    write,
+)
 from jtconv.cli.picture import export, read, writable_format
 
 TILE_BYTES = 2**27  # of products of x and w, were a method to hold them all at once
@@ -96,6 +103,7 @@ def run(
     layer computes before it is trained.
     """
     with refusals_shown():
+        check_device()
         size = _kernel_size(kernel, stride)
         path = out or _default_path(image, stride)
         _check_name(path)

@@ -9,6 +9,7 @@ import jax
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
+from jtconv.devices import PLATFORMS
 from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
@@ -32,14 +33,6 @@ def parse_method(method: Any) -> tuple[str, ...]:
             f"method must be a name or a sequence of names of {known}; got {method!r}."
         )
     return tuple(arguments.choice("method", name, ("auto", *ALGORITHMS)) for name in names)
-
-
-def platform() -> str:
-    """Where computations run by default, as lowering rules name it: cpu, cuda, rocm or tpu."""
-    name = jax.default_backend()
-    if name != "gpu":
-        return name
-    return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"
 
 
 def refusal(name: str, task: Task) -> str | None:
@@ -76,9 +69,35 @@ def choose(wanted: tuple[str, ...], task: Task) -> Choice:
         why_not = refusal(name, replace(task, tile=tile))
         if why_not is None:
             return Choice(name, "asked for", tile)
-        refusals.append(f"method {name!r} cannot do this {task.side}: {why_not}")
+        refusals.append(_refused(name, task.side, task.platform, why_not))
+    raise _unsupported(wanted, refusals)
+
+
+def check_possible(wanted: tuple[str, ...], task: Task) -> None:
+    """Refuse what no platform can do: which one a program is for is not known until it is lowered.
+
+    The task's own platform is not looked at.
+    """
+    refusals: list[str] = []
+    for name in wanted:
+        reasons: dict[str, list[str]] = {}
+        for platform in (*PLATFORMS, "other"):
+            if name == "auto" or (why := refusal(name, replace(task, platform=platform))) is None:
+                return
+            reasons.setdefault(why, []).append(platform)
+        for why, platforms in reasons.items():
+            where = "any platform" if len(reasons) == 1 else ", ".join(platforms)
+            refusals.append(_refused(name, task.side, where, why))
+    raise _unsupported(wanted, refusals)
+
+
+def _refused(name: str, side: str, where: str, why: str) -> str:
+    return f"method {name!r} cannot do this {side} on {where}: {why}"
+
+
+def _unsupported(wanted: tuple[str, ...], refusals: list[str]) -> Unsupported:
     others = (name for name in ALGORITHMS if name not in wanted)
-    raise Unsupported(
+    return Unsupported(
         f"{'; '.join(refusals)}. Use method='auto', or name another of {', '.join(others)}."
     )
 
@@ -125,6 +144,10 @@ def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
     >>> methods()
+<<<<<<< HEAD
+    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'dense', 'fold', 'matrix', 'pallas')
+=======
     ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'fft', 'matrix', 'pallas')
+>>>>>>> fft
     """
     return tuple(ALGORITHMS)

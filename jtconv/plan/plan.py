@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from jtconv.conventions import LayerText
 from jtconv.dispatch.choose import Choice
 from jtconv.plan.axes import AxisPlan
 from jtconv.problem.call import Call
+from jtconv.problem.pieces import Carried, Pieces
 from jtconv.problem.task import Cost, Side
 
 
@@ -44,6 +45,25 @@ class SidePlan:
 
 
 @dataclass(frozen=True)
+class StreamPlan:
+    """A call piece by piece along one axis: what is carried, and what would be ``instead``."""
+
+    axis: str
+    pieces: Pieces
+    carried: Carried
+    instead: Carried
+
+    def __str__(self) -> str:
+        p, unit = self.pieces, self.pieces.stride
+        cells = f"n -> {unit}*n" if p.transposed else f"{unit}*n -> n"
+        kept = f"{self.carried}, instead of {self.instead}," if self.carried.cells else "nothing"
+        return (
+            f"piece by piece along {self.axis}: {cells} cells, latency {p.latency}; carries {kept} "
+            f"from piece to piece; tail {p.tail}"
+        )
+
+
+@dataclass(frozen=True)
 class Plan:
     """A call explained: its geometry, sizes and costs, and the method of every side.
 
@@ -53,6 +73,7 @@ class Plan:
     """
 
     call: Call
+    platform: str
     input_shape: tuple[Any, ...]
     output_shape: tuple[Any, ...]
     parameters: int
@@ -61,6 +82,7 @@ class Plan:
     axes: tuple[AxisPlan, ...]
     conventions: tuple[LayerText, ...]
     sides: tuple[SidePlan, ...]
+    streaming: StreamPlan | None = None
 
     @property
     def receptive_field(self) -> tuple[int, ...]:
@@ -83,6 +105,7 @@ class Plan:
         """As plain values; a symbolic batch becomes its name in JSON."""
         return {
             "op": self.call.op,
+            "platform": self.platform,
             "input_shape": list(self.input_shape),
             "output_shape": list(self.output_shape),
             "groups": self.call.geometry.groups,
@@ -94,6 +117,7 @@ class Plan:
             "axes": [_axis(axis) for axis in self.axes],
             "conventions": {text.framework: _text(text) for text in self.conventions},
             "sides": {side.role: _side(side) for side in self.sides},
+            **({"streaming": _stream(self.streaming)} if self.streaming else {}),
         }
 
 
@@ -135,6 +159,13 @@ def _side(plan: SidePlan) -> dict[str, Any]:
     return {"side": plan.side, **choice, "methods": rows}
 
 
+def _stream(plan: StreamPlan) -> dict[str, Any]:
+    p = plan.pieces
+    numbers = {"latency": p.latency, "tail": p.tail, "receptive_field": p.receptive_field}
+    held = {"carried": asdict(plan.carried), "instead": asdict(plan.instead)}
+    return {"axis": plan.axis, "ratio": str(p.ratio), **numbers, **held}
+
+
 _AXIS_HEAD = ("axis", "in", "kernel", "stride", "dilation", "D", "full", "lo", "hi", "out")
 
 
@@ -151,7 +182,8 @@ class Table:
 def plain(plan: Plan) -> str:
     """The whole plan for people."""
     lines = [*heading(plan), ""]
-    lines += [*_columns(axis_table(plan).rows), *laws(plan), overlap(plan), ""]
+    lines += [*_columns(axis_table(plan).rows), *laws(plan), overlap(plan)]
+    lines += [*in_pieces(plan), ""]
     lines += [f"{name:8}{text}" for name, text in framework_lines(plan)] + [""]
     for table in map(side_table, plan.sides):
         lines += [table.title, *("  " + line for line in (*_columns(table.rows), *table.notes))]
@@ -164,7 +196,8 @@ def heading(plan: Plan) -> list[str]:
     return [
         f"{plan.call.op}: {plan.input_shape} -> {plan.output_shape}",
         f"parameters {plan.parameters:,}   useful multiply-adds {plan.multiply_adds:,}   "
-        f"with zeros {plan.dense_multiply_adds:,}   receptive field {per_axis}",
+        f"with zeros {plan.dense_multiply_adds:,}   receptive field {per_axis}   "
+        f"platform {plan.platform}",
     ]
 
 
@@ -210,6 +243,11 @@ def overlap(plan: Plan) -> str:
         f"overlap is uneven, taps {taps} (uniformity {share:.2f}): a checkerboard; "
         f"{_even_kernel(uneven[0])}"
     )
+
+
+def in_pieces(plan: Plan) -> list[str]:
+    """What streaming the call would carry, where that was asked for."""
+    return [str(plan.streaming)] if plan.streaming else []
 
 
 def _even_kernel(plan: AxisPlan) -> str:

@@ -68,6 +68,7 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "taps, rows one by one": ("taps", {"taps.AT_ONCE": 1}),
     "taps, wide channels": ("taps", {"taps.WIDE": 1}),
     "taps summed by a reduction": ("taps", {"taps.FEW": 1}),
+    "dense in two blocks of groups": ("dense", {"dense.LANES": 2}),
 }
 # input, kernel, stride, dilation, crops, groups, C, O
 CASES: dict[str, tuple[Any, ...]] = {
@@ -110,6 +111,7 @@ DEFAULT = (
     "taps, rows one by one-depthwise",
     "taps, wide channels-k3 s1, groups",
     "taps summed by a reduction-one channel",
+    "dense in two blocks of groups-1-D",
 )
 
 
