@@ -143,11 +143,11 @@ def automatic(task: Task) -> Choice:
 def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
-    >>> methods()
-<<<<<<< HEAD
-    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'dense', 'fold', 'matrix', 'pallas')
-=======
-    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'fft', 'matrix', 'pallas')
->>>>>>> fft
+        >>> methods()
+    <<<<<<< HEAD
+        ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'dense', 'fold', 'matrix', 'pallas')
+    =======
+        ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'fft', 'matrix', 'pallas')
+    >>>>>>> fft
     """
     return tuple(ALGORITHMS)
