@@ -138,7 +138,8 @@ def _is_library_kernel(task: Task) -> bool:
 RULES = (
     # one channel, k40, 60x60: 0.08 ms (phases 1.0, scipy.signal.fftconvolve 0.11 to 0.23); k65,
     # 128x128: 0.16 (phases 12); k100, 150x150: 0.5 (24); 1-D k1024, 16384: 0.3 (8.0)
-    # depthwise k31, 64x64, 64 channels: 3.7 (phases 108 as busy); 8 -> 8, 1-D k512: 0.8 (6.9)
+    # depthwise k31, 64x64, 64 channels: 3.4 (phases 58), 3.3 (40), 3.7 (42); 8 -> 8, 1-D k512,
+    # 4096: 0.8 (6.9)
     Rule(
         "fft",
         _sums_far_more_taps,

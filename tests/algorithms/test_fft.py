@@ -102,6 +102,15 @@ def test_the_error_bound(kernel, dtype, rng):
     assert beyond.max() > 1e3 * eps * kernel
 
 
+def test_complex_kernels_are_reversed_not_conjugated(rng):
+    case = BY_NAME["grouped"]
+    x, w, y = case.operands(rng, np.complex128)
+    keywords = {"method": "fft", **case.keywords}
+    _, pull = jax.vjp(lambda x, w: jtconv.conv_transpose(x, w, **keywords), x, w)
+    assert_close(pull(jnp.asarray(y))[0], oracle.conv(y, w, case))
+    assert_close(pull(jnp.asarray(y))[1], oracle.kernel_gradient(x, y, case))
+
+
 def test_what_is_not_finite_spreads_as_far_as_it_says():
     x, w = np.ones((2, 20, 2)), np.ones((3, 1, 2))
     call = jax.jit(lambda x, w: jtconv.conv_transpose(x, w, groups=2, method="fft"))
