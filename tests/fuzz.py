@@ -220,11 +220,13 @@ def failures(seed: int, count: int) -> Iterator[tuple[Fuzzed, str]]:
     """The cases of a seed that fail, made small, and how each fails."""
     chance = random.Random(seed)
     with Worker() as worker:
-        for _ in range(count):
+        for number in range(1, count + 1):
             fuzzed = draw(chance)
             if worker.trouble(fuzzed) is not None:
                 small = shrunk(worker, fuzzed)
                 yield small, worker.trouble(small) or "not always"
+            if number % 500 == 0:
+                print(f"seed {seed}: {number} cases asked", file=sys.stderr, flush=True)
 
 
 def work() -> None:
