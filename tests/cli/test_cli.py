@@ -503,7 +503,7 @@ def test_the_demo_as_a_newcomer_runs_it(tmp_path):
     before, after = (opened(tmp_path / "pictures" / f"{n}.png") for n in ("before", "after"))
     assert before.size == (640, 427)
     assert after.size == ((640 - 1) * 2 + 12, (427 - 1) * 2 + 12)
-    for word in ("jax.lax", *(name for name in choose.methods() if name != "pallas")):
+    for word in ("jax.lax", *(name for name in methods() if name != "pallas")):
         assert word in first.stdout
     assert str(Path("pictures") / "after.png") in first.stdout
     assert "agrees with the reference" in first.stdout
