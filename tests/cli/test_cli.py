@@ -20,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from jtconv import Tuning, __version__, devices
+from jtconv import Tuning, __version__, devices, methods
 from jtconv.cli import app, upsample
 from jtconv.cli.demo import LUMA, coloured, lanczos
 
