@@ -143,11 +143,7 @@ def automatic(task: Task) -> Choice:
 def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
-        >>> methods()
-    <<<<<<< HEAD
-        ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'dense', 'fold', 'matrix', 'pallas')
-    =======
-        ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'fft', 'matrix', 'pallas')
-    >>>>>>> fft
+    >>> print(*methods())
+    dilated vjp scatter gemm phases taps dense fold fft matrix pallas
     """
     return tuple(ALGORITHMS)

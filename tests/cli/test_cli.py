@@ -20,7 +20,8 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from jtconv import Tuning, __version__, devices, methods
+from jtconv import Tuning, __version__, devices
+from jtconv.algorithms import ALGORITHMS
 from jtconv.cli import app, upsample
 from jtconv.cli.demo import LUMA, coloured, lanczos
 
@@ -503,7 +504,7 @@ def test_the_demo_as_a_newcomer_runs_it(tmp_path):
     before, after = (opened(tmp_path / "pictures" / f"{n}.png") for n in ("before", "after"))
     assert before.size == (640, 427)
     assert after.size == ((640 - 1) * 2 + 12, (427 - 1) * 2 + 12)
-    for word in ("jax.lax", *(name for name in methods() if name != "pallas")):
+    for word in ("jax.lax", *(name for name in ALGORITHMS if name != "pallas")):
         assert word in first.stdout
     assert str(Path("pictures") / "after.png") in first.stdout
     assert "agrees with the reference" in first.stdout
