@@ -162,7 +162,8 @@ def max_unpool(y: ArrayLike, indices: ArrayLike, *, output_size: PerAxis) -> jax
 
     Returns:
         ``(*batch, *output_size, C)``. Windows that overlap may have found the same cell: it
-        holds the value of one of them, and each receives the gradient of the cell, as in torch.
+        holds the value of the last of them, in reading order, which alone has its gradient.
+        (Torch holds one of them too, but hands the gradient to all.)
 
     Raises:
         ValueError, TypeError: for a wrong argument. Indices outside the output are an error
@@ -203,19 +204,18 @@ def _check_indices(indices: jax.Array, y: jax.Array, size: tuple[int, ...]) -> N
         )
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _placed(cells: int, values: jax.Array, where: jax.Array) -> jax.Array:
-    """The values of one plane at their cells."""
-    empty = jnp.zeros(cells, values.dtype)
-    return empty.at[where].set(values, mode="drop", wrap_negative_indices=False)
+    """The values of one plane at their cells: of several for one cell, the last.
 
-
-@_placed.defjvp
-def _(cells: int, primals: Any, tangents: Any) -> Any:
-    # Sums, whose transpose is a look-up: a cell's gradient goes to all that were sent to it.
-    zeros = jnp.zeros(cells, tangents[0].dtype)
-    moved = zeros.at[primals[1]].add(tangents[0], mode="drop", wrap_negative_indices=False)
-    return _placed(cells, *primals), moved
+    Which one that is is worked out first, so that value and derivatives know of the same one, on
+    every platform.
+    """
+    drop = {"mode": "drop", "wrap_negative_indices": False}
+    numbers = jnp.arange(len(where), dtype=jnp.int32)
+    last = jnp.full(cells, -1, numbers.dtype).at[where].max(numbers, **drop)
+    wins = last.at[where].get(mode="fill", fill_value=-1, wrap_negative_indices=False) == numbers
+    winners = jnp.where(wins, values, jnp.zeros_like(values))
+    return jnp.zeros(cells, values.dtype).at[where].add(winners, **drop)
 
 
 def average_unpool(
