@@ -63,7 +63,8 @@ def max_pool_with_indices(
         raise TypeError(f"x must be real, for complex numbers have no order; got {x.dtype}.")
     space = spatial("window", window, x)
     axes = _axes(space, window, stride, padding, dilation)
-    cells = jnp.arange(math.prod(space), dtype=jnp.int32).reshape(*space, 1)
+    ones = (1,) * (x.ndim - 1 - len(space))
+    cells = jnp.arange(math.prod(space), dtype=jnp.int32).reshape(*ones, *space, 1)
     # The last axis first: the first maximum in reading order is the first of the first row.
     for where, axis in zip(range(-2, -2 - len(axes), -1), reversed(axes), strict=True):
         x, cells = _largest(x, cells, where, axis)

@@ -33,6 +33,7 @@ from jtconv.dispatch import experimental
 from jtconv.dispatch.batching import batch
 from jtconv.dispatch.choose import choose
 from jtconv.dispatch.choose import platform as default_platform
+from jtconv.problem import dtypes
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import ROLES, Side, Task
 
@@ -50,7 +51,7 @@ def _compute(
     result: str,
 ) -> jax.Array:
     """One side by the method chosen for it: what the primitives are lowered to."""
-    common = jnp.promote_types(a.dtype, b.dtype)
+    common = dtypes.common(a.dtype, b.dtype)
     a, b = a.astype(common), b.astype(common)
     shapes = dict(zip(ROLES[side], (a.shape, b.shape), strict=False))
     task = Task.of(side, geometry, shapes, common, result, platform, precision)

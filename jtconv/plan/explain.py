@@ -16,6 +16,7 @@ from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
 from jtconv.plan.plan import MethodRow, Plan, SidePlan
 from jtconv.problem import dtypes
+from jtconv.problem import dtypes
 from jtconv.problem.call import Call
 from jtconv.problem.task import SIDES, Op, Task
 
@@ -104,7 +105,7 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
     side = SIDES[op][number]
     task = replace(forward, side=side)
     if number:  # a cotangent has the dtype of the result, its gradient that of the operand
-        common = jnp.promote_types(forward.dtype, forward.result_dtype)
+        common = dtypes.common(forward.dtype, forward.result_dtype)
         task = replace(task, dtype=common, result_dtype=forward.dtype)
     fastest: dict[str, float] = {}
     for t in timings(task) if time else ():
