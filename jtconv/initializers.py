@@ -62,7 +62,8 @@ def _tent(axis: int, cells: int, factor: int) -> np.ndarray:
             f"shape[{axis}] must be at least 2*factor - factor % 2 = {2 * factor - factor % 2} for "
             f"a factor of {factor}, got a kernel of {cells}."
         )
-    return np.maximum(0, 1 - np.abs(np.arange(cells) - (cells - 1) / 2) / factor)
+    weights: np.ndarray = 1 - np.abs(np.arange(cells) - (cells - 1) / 2) / factor
+    return weights.clip(0)
 
 
 def _copies(rows: int, columns: int) -> np.ndarray:

@@ -205,18 +205,21 @@ def _check_indices(indices: jax.Array, y: jax.Array, size: tuple[int, ...]) -> N
         )
 
 
-def _placed(cells: int, values: jax.Array, where: jax.Array) -> jax.Array:
+def _placed(cells: int, values: jax.Array, cell: jax.Array) -> jax.Array:
     """The values of one plane at their cells: of several for one cell, the last.
 
     Which one that is is worked out first, so that value and derivatives know of the same one, on
     every platform.
     """
-    drop = {"mode": "drop", "wrap_negative_indices": False}
-    numbers = jnp.arange(len(where), dtype=jnp.int32)
-    last = jnp.full(cells, -1, numbers.dtype).at[where].max(numbers, **drop)
-    wins = last.at[where].get(mode="fill", fill_value=-1, wrap_negative_indices=False) == numbers
+    # For jax.experimental.jet, to which whole numbers vary, but bits do not.
+    cell = lax.bitwise_or(cell, jnp.zeros_like(cell))
+    numbers = jnp.arange(len(cell), dtype=jnp.int32)
+    last = jnp.full(cells, -1, numbers.dtype).at[cell]
+    last = last.max(numbers, mode="drop", wrap_negative_indices=False).at[cell]
+    wins = last.get(mode="fill", fill_value=-1, wrap_negative_indices=False) == numbers
     winners = jnp.where(wins, values, jnp.zeros_like(values))
-    return jnp.zeros(cells, values.dtype).at[where].add(winners, **drop)
+    placed = jnp.zeros(cells, values.dtype).at[cell]
+    return placed.add(winners, mode="drop", wrap_negative_indices=False)
 
 
 def average_unpool(

@@ -72,8 +72,8 @@ _traced_once = jax.jit(
 
 def _plus(y: jax.Array, bias: jax.Array) -> jax.Array:
     """Half floats are widened for the sum, so that the bias's gradient is summed wide too."""
-    bias = jnp.expand_dims(bias, range(y.ndim - 1))
-    return (y.astype(_wide(y)) + bias.astype(_wide(y))).astype(y.dtype)
+    bias = jnp.expand_dims(bias.astype(_wide(y)), range(y.ndim - 1))
+    return (y.astype(_wide(y)) + bias).astype(y.dtype)
 
 
 def _wide(y: jax.Array) -> Any:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jtconv import conventions
 from jtconv.algorithms import ALGORITHMS
@@ -15,7 +14,6 @@ from jtconv.dispatch.choose import choose, cost, parse_method, platform, refusal
 from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
 from jtconv.plan.plan import MethodRow, Plan, SidePlan
-from jtconv.problem import dtypes
 from jtconv.problem import dtypes
 from jtconv.problem.call import Call
 from jtconv.problem.task import SIDES, Op, Task
