@@ -197,7 +197,8 @@ def _check_indices(indices: jax.Array, y: jax.Array, size: tuple[int, ...]) -> N
         raise TypeError(f"indices must be integers, got {indices.dtype}.")
     if isinstance(indices, jax.core.Tracer) or indices.size == 0:
         return
-    least, most = int(indices.min()), int(indices.max())
+    known = np.asarray(indices)  # NumPy's, for under jit JAX would trace its minimum
+    least, most = int(known.min()), int(known.max())
     if least < 0 or most >= math.prod(size):
         raise ValueError(
             f"indices must lie in 0 to {math.prod(size) - 1} for output_size {size}, got "
