@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jtconv.cli.console import Refusal, keep_existing, write
+from jtconv.cli.console import WrongUsage, keep_existing, write
 from jtconv.cli.problem import Problem, with_layer_options
 from jtconv.draw import draw, explorer
 from jtconv.draw.drawing import SUFFIXES
@@ -57,7 +57,7 @@ def run(
     """
     paths = [path for path in (out, html) if path is not None]
     if not paths:
-        raise Refusal("give --out with a file to draw into, or --html for the page.")
+        raise WrongUsage("give --out with a file to draw into, or --html for the page.")
     keep_existing(paths, force)
     if html is not None:
         _write_page(problem, html)
@@ -88,14 +88,14 @@ def explore(
 
 def _check_name(out: Path, frame: int | None) -> None:
     if out.suffix.lower() not in SUFFIXES:
-        raise Refusal(f"{out.name} must end in one of {', '.join(SUFFIXES)}.")
+        raise WrongUsage(f"{out.name} must end in one of {', '.join(SUFFIXES)}.")
     if out.suffix.lower() == ".gif" and frame is not None:
-        raise Refusal("--frame is one step, which does not move: take .svg or .png.")
+        raise WrongUsage("--frame is one step, which does not move: take .svg or .png.")
 
 
 def _kernel(problem: Problem) -> tuple[int, ...]:
     if problem.layer.op == "conv":
-        raise Refusal("a transposed convolution is drawn; leave out --conv.")
+        raise WrongUsage("a transposed convolution is drawn; leave out --conv.")
     return problem.layer.kernel
 
 
@@ -117,6 +117,6 @@ def _start(problem: Problem) -> dict[str, int]:
     for name, value in given.items():
         values = {value} if isinstance(value, int) else set(value)
         if name == "output_size" or isinstance(value, str) or len(values) > 1:
-            raise Refusal(f"the explorer's {name} is one number for all axes, got {value!r}.")
+            raise WrongUsage(f"the explorer's {name} is one number for all axes, got {value!r}.")
         (start[name],) = values
     return start
