@@ -42,7 +42,9 @@ def run(
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="The page to play with.")] = None,
     view: Annotated[str, typer.Option("--view", help="stamps, zeros or matrix.")] = "stamps",
-    frame: Annotated[int | None, typer.Option("--frame", help="One step only, from 0.")] = None,
+    frame: Annotated[
+        int | None, typer.Option("--frame", min=0, help="One step only, from 0.")
+    ] = None,
     numbers: Annotated[bool, typer.Option(help="Write numbers into the cells.")] = True,
     theme: Annotated[str, typer.Option("--theme", help="light or dark.")] = "light",
     seconds: Annotated[float, typer.Option("--seconds", min=0.02, help="Of a step.")] = 0.7,
