@@ -104,7 +104,7 @@ def _conv(module: Any, rngs: nnx.Rngs) -> nnx.Conv:
     )
     if isinstance(made, Conv):
         rank = len(module.kernel_size)
-        made.pads = tuple(pads.pairs_of(module._reversed_padding_repeated_twice, rank))
+        made.pads = pads.pairs_of(module._reversed_padding_repeated_twice, rank)
         made.mode = module.padding_mode
     return made
 
@@ -144,7 +144,7 @@ def _torch_padding(layer: nnx.Conv, rank: int) -> dict[str, Any]:
     if isinstance(layer, Conv):
         mode, kernel = {"padding_mode": layer.mode}, layer.kernel.shape[:rank]
         spans = ours.effective_kernels(kernel, _per_axis(layer.kernel_dilation, rank))
-        if list(layer.pads) == [((d - 1) // 2, d // 2) for d in spans]:
+        if layer.pads == tuple(((d - 1) // 2, d // 2) for d in spans):
             return {"padding": "same", **mode}
         return {**convention.from_zeros(layer.pads), **mode}
     padding: Any = layer.padding

@@ -59,7 +59,7 @@ class BatchNorm(nnx.BatchNorm):
         if self.momentum is not None:
             return self.momentum
         self.count[...] = self.count[...] + 1
-        return 1 - 1 / self.count[...]
+        return 1 - 1 / self.count[...].astype(self.mean[...].dtype)
 
     def _move_on(self, x: jax.Array, axes: tuple[int, ...], mean: Any, var: Any) -> None:
         cells = int(np.prod([x.shape[axis] for axis in axes]))
@@ -98,9 +98,8 @@ class LayerNorm(nnx.Module):
         whole = depth == x.ndim - 1  # the channels, too, which are last here
         end = x.ndim if whole else x.ndim - 1
         axes = tuple(range(end - depth, end))
-        if depth >= x.ndim or tuple(x.shape[axis] for axis in axes) != self._last(
-            self.shape, whole
-        ):
+        sizes = (*self.shape[1:], self.shape[0]) if whole else self.shape
+        if depth >= x.ndim or tuple(x.shape[axis] for axis in axes) != sizes:
             raise ValueError(
                 f"inputs must end in {self.shape} as torch has them, (N, C, *spatial); got "
                 f"{x.shape} with the channels last."
@@ -206,8 +205,9 @@ def _group_norm(module: Any, rngs: nnx.Rngs) -> nnx.GroupNorm:
 
 
 def _torch_group_norm(nn: Any, layer: nnx.GroupNorm, rank: int) -> Any:
-    affine = layer.scale is not None or layer.bias is not None
-    module = nn.GroupNorm(layer.num_groups, layer.num_features, layer.epsilon, affine)
+    affine, groups = layer.scale is not None, layer.num_groups
+    without = {"bias": False} if affine and layer.bias is None else {}
+    module = nn.GroupNorm(groups, groups * layer.group_size, layer.epsilon, affine, **without)
     return _torch_filled(module, layer)
 
 

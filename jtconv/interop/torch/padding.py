@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,13 +14,13 @@ from jtconv.interop.torch.table import of_ranks
 
 # What torch calls the ways to pad, in padding_mode, and what NumPy does.
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-Pairs = list[tuple[int, int]]
+Pairs = tuple[tuple[int, int], ...]
 
 
 def pairs_of(padding: Any, rank: int) -> Pairs:
     """torch's numbers, those of the last axis first, as a pair per axis."""
     numbers = (padding,) * (2 * rank) if isinstance(padding, int) else tuple(padding)
-    return [(numbers[2 * i], numbers[2 * i + 1]) for i in reversed(range(rank))]
+    return tuple((numbers[2 * i], numbers[2 * i + 1]) for i in reversed(range(rank)))
 
 
 def pad(x: jax.Array, pairs: Pairs, mode: str) -> jax.Array:
@@ -42,7 +43,7 @@ def _check(n: int, pair: tuple[int, int], mode: str) -> None:
         raise ValueError(f"padding leaves no output of {n} cells, got {pair}.")
 
 
-def _cropped(x: jax.Array, pads: Pairs) -> jax.Array:
+def _cropped(x: jax.Array, pads: Sequence[tuple[int, int]]) -> jax.Array:
     kept = [slice(max(-lo, 0), n - max(-hi, 0)) for (lo, hi), n in zip(pads, x.shape, strict=True)]
     return x[tuple(kept)]
 

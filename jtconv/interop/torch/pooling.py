@@ -127,12 +127,10 @@ def lp_pool(
     stride: Any = None,
     ceil_mode: bool = False,
 ) -> jax.Array:
-    """The p-norm of each window, 0 where the sum of powers is negative."""
-    wide = x.astype(sums_in(x.dtype))
-    mean = avg_pool(
-        wide**norm_type, rank=rank, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode
-    )
-    sums = jnp.maximum(mean, 0) * math.prod(each(kernel_size, rank))
+    """The p-norm of each window: the p-th root of the sum of p-th powers, whatever their signs."""
+    powers = x.astype(sums_in(x.dtype)) ** norm_type
+    mean = avg_pool(powers, rank=rank, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode)
+    sums = mean * math.prod(each(kernel_size, rank))
     return (sums ** (1 / norm_type)).astype(x.dtype)
 
 

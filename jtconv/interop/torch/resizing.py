@@ -94,10 +94,11 @@ def _cubic(at: np.ndarray, n: int, a: float = -0.75) -> Taps:
 
 
 _PLACES = ("size", "scale_factor")
+# Those that are told less come first: what they are is Upsample, too.
 RESIZING = {
-    "Upsample": Function(upsample, (*_PLACES, "mode", "align_corners", "recompute_scale_factor")),
     "UpsamplingNearest2d": Function(upsample, _PLACES, {"mode": "nearest"}),
     "UpsamplingBilinear2d": Function(
         upsample, _PLACES, {"mode": "bilinear", "align_corners": True}
     ),
+    "Upsample": Function(upsample, (*_PLACES, "mode", "align_corners", "recompute_scale_factor")),
 }

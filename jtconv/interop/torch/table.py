@@ -37,7 +37,7 @@ class Function:
             return None
         if any(keywords.pop(name, None) != value for name, value in self.fixed.items()):
             return None
-        return made(**keywords)
+        return made(**keywords) if keywords.keys() <= set(self.arguments) else None
 
 
 @dataclass(frozen=True)
