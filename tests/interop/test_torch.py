@@ -368,10 +368,10 @@ def test_an_unsupported_module_is_named_with_its_place():
 
     with pytest.raises(TypeError, match=r"^module: .*RReLU has no counterpart here\. These have: S"):
         interop.to_nnx(nn.RReLU())
-    block = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh(), nn.Transformer(8, 1, 1, 1, 8)))
+    block = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh(), nn.LSTM(2, 2)))
     named = nn.Sequential(OrderedDict(stem=nn.ConvTranspose1d(2, 3, 3), block=block))
     model = nn.Sequential(nn.Identity(), named)
-    with pytest.raises(TypeError, match=r"^module\[1\]\.block\[1\]\[1\]: .*Transformer has no"):
+    with pytest.raises(TypeError, match=r"^module\[1\]\.block\[1\]\[1\]: .*LSTM has no"):
         interop.to_nnx(model)
     with pytest.raises(TypeError, match=r"^module\[0\]: return_indices=True has no counterpart"):
         interop.to_nnx(nn.Sequential(nn.MaxPool2d(2, return_indices=True)))

@@ -80,6 +80,8 @@ def _at(path: str, name: str) -> str:
 
 def _row(nn: Any, module: Any) -> Function | Layer:
     """The row of a module's class, or of the nearest class that it is derived from."""
+    if isinstance(module, nn.modules.lazy.LazyModuleMixin):
+        raise ValueError("module has no weight yet, being lazy: run it on an input once.")
     rows = {getattr(nn, name): row for name, row in (FUNCTIONS | LAYERS).items()}
     for kind in type(module).__mro__:
         if kind in rows and is_one_of(module, (kind,), "forward"):
