@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+import jtconv
 from jtconv.cli.console import WrongUsage, keep_existing, write
 from jtconv.cli.problem import Problem, with_layer_options
 from jtconv.draw import draw, explorer
@@ -115,6 +116,9 @@ def _write_page(problem: Problem, path: Path) -> None:
 def _start(problem: Problem) -> dict[str, int]:
     """Where the sliders stand: they are alike on both axes, and their padding is a number."""
     given = {"input": problem.input, "kernel": _kernel(problem), **_keywords(problem)}
+    if len(problem.input) > 2:
+        raise WrongUsage(f"the explorer has one or two axes, got {len(problem.input)}.")
+    jtconv.output_shape(problem.x.shape, problem.w.shape, **problem.keywords)  # there is one
     start = {"rank": len(problem.input)}
     for name, value in given.items():
         values = {value} if isinstance(value, int) else set(value)

@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 
 # Operators that may give other numbers on every run.
-RANDOM = frozenset(
-    ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
-    + ("Bernoulli", "Multinomial", "Dropout")
-)
-
-
+RANDOM = {
+    *("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
+    *("Bernoulli", "Multinomial", "Dropout"),
+}
 # The reference evaluator has this operator from here on only; what older models and onnxruntime's
 # own domain call so is the same.
 DEQUANTIZE, ITS_OPSET = "DequantizeLinear", 21

@@ -366,7 +366,9 @@ def test_an_unsupported_module_is_named_with_its_place():
     import torch
     from torch import nn
 
-    with pytest.raises(TypeError, match=r"^module: .*RReLU has no counterpart here\. These have: S"):
+    with pytest.raises(
+        TypeError, match=r"^module: .*RReLU has no counterpart here\. These have: S"
+    ):
         interop.to_nnx(nn.RReLU())
     block = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh(), nn.LSTM(2, 2)))
     named = nn.Sequential(OrderedDict(stem=nn.ConvTranspose1d(2, 3, 3), block=block))

@@ -94,8 +94,27 @@ def max_pool(
 ) -> jax.Array:
     """The largest of each window."""
     windows = _windows(x, rank, kernel_size, stride, padding, dilation, ceil_mode)
-    least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    return _reduced(x, windows, least, lax.max)
+    if all(window.dilation == 1 for window in windows):
+        return _reduced(x, windows, _least(x.dtype), lax.max)
+    return _dilated_max(x, windows)
+
+
+def _least(dtype: Any) -> Any:
+    return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
+
+
+def _dilated_max(x: jax.Array, windows: list[_Window]) -> jax.Array:
+    """Of every window written out: JAX has no gradient of one with dilation."""
+    apart = x.ndim - 1 - len(windows)
+    pads = [*([(0, 0)] * apart), *(window.pads for window in windows), (0, 0)]
+    x = jnp.pad(x, pads, constant_values=_least(x.dtype))
+    for axis, window in enumerate(windows, apart):
+        first = np.arange(window.out) * window.stride
+        cells = first[:, None] + np.arange(window.size) * window.dilation
+        x = jnp.moveaxis(jnp.take(x, cells, axis), axis + 1, -1)
+    # The first of equals, in the order of rows, as in torch.
+    x = x.reshape(*x.shape[: apart + len(windows) + 1], -1)
+    return jnp.take_along_axis(x, jnp.argmax(x, -1, keepdims=True), -1)[..., 0]
 
 
 def avg_pool(
@@ -136,10 +155,9 @@ def lp_pool(
 
 def adaptive_max_pool(x: jax.Array, *, rank: int, output_size: Any) -> jax.Array:
     """The largest of each of ``output_size`` parts."""
-    least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
     for axis, out in zip(space(x, rank), each(output_size, rank), strict=True):
         parts, inside, _ = _parts(x, axis, out)
-        x = jnp.where(inside, parts, np.array(least, x.dtype)).max(axis + 1)
+        x = jnp.where(inside, parts, np.array(_least(x.dtype), x.dtype)).max(axis + 1)
     return x
 
 
