@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.cases import Case
 
-METHODS = ("auto", "dilated", "vjp", "scatter", "gemm", "phases", "taps", "matrix")
+METHODS = ("auto", "dilated", "vjp", "scatter", "gemm", "phases", "taps", "dense", "fold", "matrix")
 DTYPES = (
     *("float32", "float32", "float64", "bfloat16", "float16"),
     *("complex64", "complex128", "int8", "int32"),

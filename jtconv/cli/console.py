@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from jtconv import devices
 from jtconv.extras import MissingExtra
 
 
@@ -45,7 +46,7 @@ def refusals_shown() -> Iterator[None]:
     """
     try:
         yield
-    except (Refusal, MissingExtra, *FAILURES) as error:
+    except (Refusal, MissingExtra, devices.NoDevice, *FAILURES) as error:
         message = " ".join(str(error).split("\n")) or type(error).__name__
         typer.secho(f"Error: {message}", err=True, fg="red")
         raise typer.Exit(getattr(error, "status", 1)) from None
@@ -74,6 +75,11 @@ def progress() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def check_device() -> None:
+    """Refuse, before any work is done, where JAX has nothing to compute on."""
+    devices.default()
 
 
 def keep_existing(paths: Iterable[Path], force: bool) -> None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import typer
 
 import jtconv
-from jtconv.cli.console import Refusal, WrongUsage, keep_existing, write
+from jtconv.cli.console import Refusal, WrongUsage, check_device, keep_existing, write
 from jtconv.cli.problem import Problem, with_layer_options
 
 EPILOG = """
@@ -43,6 +43,7 @@ def run(
     A method that cannot do the layer is a row with its reason. The file holds for this kind of
     device and this version of JAX only.
     """
+    check_device()
     if out is not None and add is not None:
         raise WrongUsage("give --out for a new file, or --add for one that is there; not both.")
     if out is not None:

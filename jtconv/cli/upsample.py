@@ -22,6 +22,7 @@ import jtconv
 from jtconv.cli.console import (
     Refusal,
     WrongUsage,
+    check_device,
     keep_existing,
     progress,
     refusals_shown,
@@ -103,6 +104,7 @@ def run(
     layer computes before it is trained.
     """
     with refusals_shown():
+        check_device()
         size = _kernel_size(kernel, stride)
         path = out or _default_path(image, stride)
         _check_name(path)

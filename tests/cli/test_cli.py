@@ -20,10 +20,10 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from jtconv import Tuning, __version__
+from jtconv import Tuning, __version__, devices
+from jtconv.algorithms import ALGORITHMS
 from jtconv.cli import app, upsample
 from jtconv.cli.demo import LUMA, coloured, lanczos
-from jtconv.dispatch import choose
 
 SIZE = (13, 9)  # width, height
 MODES = {
@@ -390,7 +390,7 @@ def test_info_tells_versions_devices_and_what_methods_are_chosen_for():
         assert facts["versions"][package] == version(package)
     assert ("torch" in facts["versions"]) == (find_spec("torch") is not None)
     assert facts["backend"] == jax.default_backend()
-    assert facts["platform"] == choose.platform()
+    assert facts["platform"] == devices.platform()
     assert len(facts["devices"]) == jax.device_count()
     lines = dict(line.split(maxsplit=1) for line in plain(jtconv("info")).splitlines())
     assert lines == {
@@ -398,6 +398,43 @@ def test_info_tells_versions_devices_and_what_methods_are_chosen_for():
         **{name: facts[name] for name in ("machine", "cpu", "backend", "platform")},
         "devices": ", ".join(facts["devices"]),
     }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("explain", "--kernel", 3),
+        ("explain", "--kernel", 3, "--platform", "cuda", "--time"),
+        ("tune", "--kernel", 3),
+        ("demo", "--out", "nowhere"),
+        ("upsample", "photo.png"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_computes_says_that_there_is_no_device(words, monkeypatch):
+    """As with JAX_PLATFORMS=cuda and no GPU, of which JAX only says AssertionError."""
+    monkeypatch.setattr(jax, "devices", no_devices)
+    refused(*words, because="JAX found no device to compute on")
+
+
+def test_what_computes_nothing_needs_no_device(monkeypatch):
+    monkeypatch.setattr(jax, "devices", no_devices)
+    output = plain(jtconv("explain", "--kernel", 3, "--platform", "cuda"))
+    assert "platform cuda" in output
+    told = json.loads(plain(jtconv("info", "--json")))
+    assert told["devices"] == [] and "unset JAX_PLATFORMS" in told["trouble"]
+
+
+def no_devices(backend=None):
+    raise AssertionError
+
+
+def test_explain_for_another_platform():
+    words = "explain", "--kernel", 4, "--stride", 2, "--channels", "64:32", "--input", "8x8"
+    told = json.loads(plain(jtconv(*words, "--platform", "cuda", "--json")))
+    assert told["platform"] == "cuda"
+    assert told["sides"]["forward"]["methods"]["pallas"]["refusal"] is None
+    misused(*words, "--platform", "metal", because="must be one of cpu, cuda, rocm, tpu")
 
 
 def without(module, program, *words):
@@ -474,7 +511,7 @@ def test_the_demo_as_a_newcomer_runs_it(tmp_path):
     before, after = (opened(tmp_path / "pictures" / f"{n}.png") for n in ("before", "after"))
     assert before.size == (640, 427)
     assert after.size == ((640 - 1) * 2 + 12, (427 - 1) * 2 + 12)
-    for word in ("jax.lax", "dilated", "vjp", "scatter", "gemm", "phases", "taps", "matrix"):
+    for word in ("jax.lax", *(name for name in ALGORITHMS if name != "pallas")):
         assert word in first.stdout
     assert str(Path("pictures") / "after.png") in first.stdout
     assert "agrees with the reference" in first.stdout
@@ -523,6 +560,12 @@ def test_explain_a_layer_of_torch_and_of_keras_and_of_flax():
         output = plain(jtconv("explain", option, layer, "--channels", "16", "--input", "50x100"))
         assert "(1, 50, 100, 16) -> (1, 101, 201, 33)" in output, option
         assert "parameters 4,785" in output
+
+
+def test_explain_piece_by_piece():
+    words = ("--input", 36, "--kernel", 16, "--stride", 8, "--padding", 4, "--streaming")
+    output = plain(jtconv("explain", *words))
+    assert "piece by piece along W: n -> 8*n cells, latency 4; carries 1 input (4 bytes)" in output
 
 
 def test_explain_answers_which_padding_gives_a_size():

@@ -324,7 +324,7 @@ class Chain(NamedTuple):
     """Nodes that make W, or B, of the constants in ``held``."""
 
     nodes: list[tuple[str, list[str], list[str], dict[str, Any]]]
-    held: dict[str, np.ndarray]
+    held: dict[str, Any]
     opset: int = 21
 
 
@@ -335,11 +335,11 @@ def chains() -> dict[str, Chain]:
     q = rng.integers(-128, 127, (2, 3, 4)).astype("int8")
     g = rng.random((2, 1, 1)).astype("float32") + 1
     dequantize = "DequantizeLinear", ["q", "s", "z"], ["W"]
-    one = {"s": np.float32(0.025), "z": np.int8(3)}
-    two = {"s": rng.random(2).astype("float32"), "z": np.array([1, -2], "int8")}
-    three = {"s": rng.random(3).astype("float32"), "z": np.array([1, -2, 7], "int8")}
-    blocks = {"s": rng.random((2, 3, 2)).astype("float32"), "z": np.ones((2, 3, 2), "int8")}
-    unsigned = {"q": q.view("uint8"), "s": np.float32(0.1), "z": np.uint8(128)}
+    one: dict[str, Any] = {"s": np.float32(0.025), "z": np.int8(3)}
+    two: dict[str, Any] = {"s": rng.random(2).astype("float32"), "z": np.array([1, -2], "int8")}
+    three: dict[str, Any] = {"s": rng.random(3).astype("float32"), "z": np.array([1, -2, 7], "int8")}
+    blocks: dict[str, Any] = {"s": rng.random((2, 3, 2)).astype("float32"), "z": np.ones((2, 3, 2), "int8")}
+    unsigned: dict[str, Any] = {"q": q.view("uint8"), "s": np.float32(0.1), "z": np.uint8(128)}
     norm: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
         ("Div", ["w", "n"], ["u"], {}), ("Mul", ["g", "u"], ["W"], {}),
     ]  # fmt: skip
