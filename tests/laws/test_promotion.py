@@ -73,9 +73,9 @@ def both_operations(case: Case, method: Any, dtype: Any, preferred: Any = None) 
     """Operation and companion, biased and differentiated both ways; and what they are called on."""
     x, w, y = (jnp.asarray(a) for a in case.operands(np.random.default_rng(0), jnp.dtype(dtype)))
     over, under = jnp.ones(case.features, x.dtype), jnp.ones(case.channels, x.dtype)
-    known = {"method": method, "preferred_element_type": preferred}
-    up = functools.partial(jtconv.conv_transpose, **known, **case.keywords)
-    down = functools.partial(jtconv.conv, **known, **case.adjoint_keywords)
+    known: dict[str, Any] = {"method": method, "preferred_element_type": preferred}
+    up: Any = functools.partial(jtconv.conv_transpose, **known, **case.keywords)
+    down: Any = functools.partial(jtconv.conv, **known, **case.adjoint_keywords)
 
     def all_sides(x: Any, w: Any, y: Any, over: Any, under: Any) -> Any:
         if not jnp.issubdtype(x.dtype, jnp.inexact):
