@@ -300,8 +300,9 @@ def test_unpooling_refuses():
             max_unpool(*arguments, output_size=(4,))
     with pytest.raises(TypeError, match="complex numbers have no order"):
         max_pool_with_indices(y.astype(complex), 2)
+    beyond = jnp.asarray(indices + 7)
     with pytest.raises(ValueError, match="got 8 to 8"):  # known, though y is traced
-        jax.jit(lambda y: max_unpool(y, indices + 7, output_size=(4,)))(y)
+        jax.jit(lambda y: max_unpool(y, beyond, output_size=(4,)))(y)
     traced = jax.jit(lambda i: max_unpool(y, i, output_size=(4,)))
     assert not np.asarray(traced(indices + 7)).any() and not np.asarray(traced(indices - 2)).any()
 
