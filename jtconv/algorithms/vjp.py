@@ -43,7 +43,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
-    return xla_conv.strided(y, w, task)
+    return xla_conv.fprop(y, w, task)
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
@@ -52,7 +52,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     w = arrays.zeros(
         (*task.geometry.kernel, task.x_channels_per_group, task.y_channels), x, x.dtype
     )
-    transposed: jax.Array = jax.linear_transpose(lambda w: xla_conv.strided(y, w, task), w)(x)[0]
+    transposed: jax.Array = jax.linear_transpose(lambda w: xla_conv.fprop(y, w, task), w)(x)[0]
     return transposed
 
 
@@ -66,7 +66,7 @@ def _strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
         for axis, yes in zip(g, apart, strict=True)
     )
     task = replace(task, geometry=Geometry(axes, task.groups))
-    return xla_conv.strided(arrays.pad_space(y, pads), w, task)
+    return xla_conv.fprop(arrays.pad_space(y, pads), w, task)
 
 
 def _wide(a: jax.Array, b: jax.Array, task: Task) -> tuple[jax.Array, jax.Array, Task]:

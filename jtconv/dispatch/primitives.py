@@ -29,10 +29,10 @@ from jax.interpreters import ad, batching, mlir
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import WithBias, compute
+from jtconv.devices import PLATFORMS, platform_of
 from jtconv.dispatch import experimental
 from jtconv.dispatch.batching import batch
 from jtconv.dispatch.choose import choose
-from jtconv.dispatch.choose import platform as default_platform
 from jtconv.problem import dtypes
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import ROLES, Side, Task
@@ -110,12 +110,13 @@ def _primitive(side: Side, suffix: str = "") -> Primitive:
 
     def impl(*operands: jax.Array, **params: Any) -> jax.Array:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-            return _compute(*operands, side=side, platform=default_platform(), **params)
+            (device, *_) = jnp.asarray(operands[0]).devices()
+            return _compute(*operands, side=side, platform=platform_of(device), **params)
         return compiled(**params)(*operands)
 
     primitive.def_impl(impl)
     primitive.def_abstract_eval(partial(_abstract, side=side))
-    for platform in ("cpu", "cuda", "rocm", "tpu", None):
+    for platform in (*PLATFORMS, None):
         lowered = partial(_traced_once, side=side, platform=platform or "other")
         rule = mlir.lower_fun(lowered, multiple_results=False)
         mlir.register_lowering(primitive, rule, platform=platform)
