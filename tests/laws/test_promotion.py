@@ -102,7 +102,7 @@ PROGRAMS = (
         for method in METHODS
         for case in (BY_NAME["grouped"], BY_NAME["k3_s2"])
         for dtype in FLOATS + INTEGERS
-        if not (method == "vjp" and dtype in INTEGERS)
+        if not (method in ("vjp", "fft") and dtype in INTEGERS)
     }
     | {
         f"{method}-grouped-{dtype}-{wide}": (method, BY_NAME["grouped"], dtype, wide)
@@ -131,11 +131,13 @@ WIDE = (
     Case("wide", (16, 16), (4, 4), (2, 2), (1, 1), ((1, 1), (1, 1)), 128, 128, 1, 8),
     Case("wide_1d", (64,), (4,), (2,), (1,), ((1, 1),), 64, 128, 1, 8),
 )
+# The kernel for TPUs does not lower one channel a group in bfloat16, in any mode.
+LOWERED = (*REPRESENTATIVE[:4], BY_NAME["k_is_s"], *WIDE)
 
 
 @exhaustive
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("case", (*REPRESENTATIVE, BY_NAME["k_is_s"], *WIDE), ids=lambda c: c.name)
+@pytest.mark.parametrize("case", LOWERED, ids=lambda case: case.name)
 @pytest.mark.parametrize("method", ["auto", ("pallas", "auto"), "phases"], ids=str)
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_lowered_for_accelerators(platform, method, case, dtype):
