@@ -113,7 +113,8 @@ CASES = {
 }
 QUICK = (
     "GELU()", "Hardtanh(-0.2,0.9)", "Softmax(1)", "GLU(1)", "PReLU(8)", "MaxPool2d(3,2,1)",
-    "AvgPool2d((2,4),(3,2),(1,2),True,False)", "AdaptiveAvgPool2d((4,5))",
+    "AvgPool2d(3,2,1,ceil_mode=True)",
+    "MaxPool2d((2,5),5,(1,2),ceil_mode=True)", "AdaptiveAvgPool2d((4,5))",
     "ReflectionPad2d((1,3,0,5))", "CircularPad2d((-1,3,2,-2))", "ConstantPad2d((1,0,2,3),3.5)",
     "Upsample(scale_factor=(1.5,2.3))", "Upsample(scale_factor=(0.6,1.7),mode='bilinear')",
     "Upsample(scale_factor=2.5,mode='bicubic')", "PixelShuffle(2)", "PixelUnshuffle(3)",
