@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jtconv import conventions, devices
 from jtconv.algorithms import ALGORITHMS
@@ -147,7 +146,7 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
     side = SIDES[op][number]
     task = replace(forward, side=side)
     if number:  # a cotangent has the dtype of the result, its gradient that of the operand
-        common = jnp.promote_types(forward.dtype, forward.result_dtype)
+        common = dtypes.common(forward.dtype, forward.result_dtype)
         task = replace(task, dtype=common, result_dtype=forward.dtype)
     fastest: dict[str, float] = {}
     for t in timings(task) if time else ():
