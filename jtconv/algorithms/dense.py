@@ -32,7 +32,7 @@ MOST_BYTES = 64 * 2**20
 
 
 def refuse(task: Task) -> str | None:
-    """There must be room for the zeros between groups; what is one group already has none."""
+    """The kernel and its zeros must fit in memory; what is one group already has no zeros."""
     held = _kernel_bytes(task)
     if _joined(task) > 1 and held > max(MOST_BYTES, MOST_TIMES * task.operand_bytes):
         return (

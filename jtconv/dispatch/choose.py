@@ -76,13 +76,15 @@ def choose(wanted: tuple[str, ...], task: Task) -> Choice:
 def check_possible(wanted: tuple[str, ...], task: Task) -> None:
     """Refuse what no platform can do: which one a program is for is not known until it is lowered.
 
-    The task's own platform is not looked at.
+    The task's own platform is not looked at, and "auto", which can do everything, is not among the
+    names.
     """
     refusals: list[str] = []
     for name in wanted:
         reasons: dict[str, list[str]] = {}
         for platform in (*PLATFORMS, "other"):
-            if name == "auto" or (why := refusal(name, replace(task, platform=platform))) is None:
+            why = refusal(name, replace(task, platform=platform))
+            if why is None:
                 return
             reasons.setdefault(why, []).append(platform)
         for why, platforms in reasons.items():

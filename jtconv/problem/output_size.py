@@ -12,12 +12,11 @@ Columns = tuple[tuple[int, int, int, int], ...]  # size, kernel, stride, dilatio
 
 def conv_axes(columns: Columns, padding_arg: Any) -> tuple[Axis, ...]:
     """The axes of a convolution: its input is y."""
-    pads = padding.parse(padding_arg, len(columns))
+    pads = padding.on_axes(padding.parse(padding_arg, len(columns)), len(columns))
     axes = []
     for index, (m, k, s, d) in enumerate(columns):
         effective = d * (k - 1) + 1
-        stated = pads if isinstance(pads, str) else pads[index]
-        lo, hi = padding.along(False, stated, m, effective, s)
+        lo, hi = padding.along(False, pads[index], m, effective, s)
         n = (m + lo + hi - effective) // s + 1
         if n < 1 or m + lo + hi < effective:
             raise ValueError(
@@ -41,10 +40,9 @@ def conv_transpose_axes(
             f"output_padding must be 0 where output_size is given, got {output_padding!r}: "
             "output_size alone says how long the output is."
         )
-    axes = []
+    axes, stated = [], padding.on_axes(crops, rank)
     for index, (n, k, s, d) in enumerate(columns):
-        stated = crops if isinstance(crops, str) else crops[index]
-        lo, hi = padding.along(True, stated, n, d * (k - 1) + 1, s)
+        lo, hi = padding.along(True, stated[index], n, d * (k - 1) + 1, s)
         _check_output_padding(index, extra[index], s, d)
         axes.append(Axis.cropped(n, k, s, d, lo, hi - extra[index]))
     if output_size is not None:

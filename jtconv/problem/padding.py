@@ -90,6 +90,11 @@ def along(transposed: bool, stated: str | Crops, size: int, effective: int, stri
     return of_convolution(stated, size, effective, stride)
 
 
+def on_axes(stated: str | tuple[Crops, ...], rank: int) -> tuple[str | Crops, ...]:
+    """What :func:`parse` gave, for each axis: its pair, or the name that all share."""
+    return (stated,) * rank if isinstance(stated, str) else stated
+
+
 def parse(padding: Any, rank: int) -> str | tuple[Crops, ...]:
     """What a user wrote for ``padding``: a name, or a ``(lo, hi)`` pair per axis."""
     if isinstance(padding, str):
