@@ -99,7 +99,10 @@ def _show(console: Console, plan: Plan) -> None:
         console.print(Text(f"\n{name}", style="bold cyan"))
         console.print(Text(f"  {line}"), soft_wrap=True)
     for side in plan.sides:
-        console.print(_table(text.side_table(side), chosen=side.choice.method))
+        table = text.side_table(side)
+        console.print(_table(table, chosen=side.choice.method))
+        for line in table.notes:
+            console.print(Text(f"  {line}"), soft_wrap=True)
 
 
 def _table(section: text.Table, chosen: str = "") -> Table:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import jax
 
 from jtconv.algorithms import ALGORITHMS
-from jtconv.algorithms.algorithm import Tunable
+from jtconv.algorithms.algorithm import Tunable, WithNote
 from jtconv.devices import PLATFORMS
 from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
@@ -43,6 +43,12 @@ def refusal(name: str, task: Task) -> str | None:
 def cost(name: str, task: Task) -> Cost:
     """What method ``name`` would spend on ``task``."""
     return ALGORITHMS[name].cost(task)
+
+
+def note(name: str, task: Task) -> str | None:
+    """What to know of the numbers that method ``name`` gives; None where that is nothing."""
+    algorithm = ALGORITHMS[name]
+    return algorithm.note(task) if isinstance(algorithm, WithNote) else None
 
 
 def tiles(name: str, task: Task) -> tuple[str | None, ...]:
@@ -137,7 +143,7 @@ def automatic(task: Task) -> Choice:
 def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
-    >>> methods()
-    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'dense', 'fold', 'matrix', 'pallas')
+    >>> print(*methods())
+    dilated vjp scatter gemm phases taps dense fold fft matrix pallas
     """
     return tuple(ALGORITHMS)

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jtconv import conventions, devices
 from jtconv.algorithms import ALGORITHMS
-from jtconv.dispatch.choose import choose, cost, parse_method, refusal
+from jtconv.dispatch.choose import choose, cost, note, parse_method, refusal
 from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
 from jtconv.plan.plan import MethodRow, Plan, SidePlan, StreamPlan
@@ -147,7 +146,7 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
     side = SIDES[op][number]
     task = replace(forward, side=side)
     if number:  # a cotangent has the dtype of the result, its gradient that of the operand
-        common = jnp.promote_types(forward.dtype, forward.result_dtype)
+        common = dtypes.common(forward.dtype, forward.result_dtype)
         task = replace(task, dtype=common, result_dtype=forward.dtype)
     fastest: dict[str, float] = {}
     for t in timings(task) if time else ():
@@ -159,4 +158,6 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
 
 def _row(name: str, task: Task, seconds: float | None) -> MethodRow:
     why_not = refusal(name, task)
-    return MethodRow(name, why_not, None if why_not else cost(name, task), seconds)
+    if why_not:
+        return MethodRow(name, why_not, None, seconds)
+    return MethodRow(name, None, cost(name, task), seconds, note(name, task))

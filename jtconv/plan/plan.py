@@ -17,12 +17,16 @@ from jtconv.problem.task import Cost, Side
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method on one side: what it would cost, or why it cannot; its time where measured."""
+    """One method on one side: what it would cost, or why it cannot; its time where measured.
+
+    ``note`` is what to know of its numbers, where they differ by more than the order of sums.
+    """
 
     method: str
     refusal: str | None
     cost: Cost | None
     seconds: float | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ def _side(plan: SidePlan) -> dict[str, Any]:
             "multiply_adds": row.cost and row.cost.multiply_adds,
             "temporary_bytes": row.cost and row.cost.temporary_bytes,
             "seconds": row.seconds,
+            "note": row.note,
         }
         for row in plan.rows
     }
@@ -171,6 +176,7 @@ class Table:
     title: str
     rows: list[tuple[str, ...]]
     headed: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def plain(plan: Plan) -> str:
@@ -180,7 +186,7 @@ def plain(plan: Plan) -> str:
     lines += [*in_pieces(plan), ""]
     lines += [f"{name:8}{text}" for name, text in framework_lines(plan)] + [""]
     for table in map(side_table, plan.sides):
-        lines += [table.title, *("  " + line for line in _columns(table.rows))]
+        lines += [table.title, *("  " + line for line in (*_columns(table.rows), *table.notes))]
     return "\n".join(lines)
 
 
@@ -266,7 +272,9 @@ def framework_lines(plan: Plan) -> list[tuple[str, str]]:
 def side_table(plan: SidePlan) -> Table:
     """What is chosen for a side and why, over what every method would cost."""
     title = f"{plan.role} ({plan.side}): {plan.choice.method}, {plan.choice.reason}"
-    return Table(title, [_method_row(row, plan.is_timed) for row in plan.rows], headed=False)
+    rows = [_method_row(row, plan.is_timed) for row in plan.rows]
+    notes = tuple(f"{row.method}: {row.note}" for row in plan.rows if row.note)
+    return Table(title, rows, headed=False, notes=notes)
 
 
 def _method_row(row: MethodRow, timed: bool) -> tuple[str, ...]:
