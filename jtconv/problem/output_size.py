@@ -84,9 +84,8 @@ def _sized(axes: list[Axis], crops: Any, sizes: tuple[int, ...]) -> list[Axis]:
         if not legal:
             _check_not_empty(index, axis)
         if size not in legal:
-            sizes_there = f"one of {legal[0]} to {legal[-1]}" if len(legal) > 1 else f"{legal[0]}"
             raise ValueError(
-                f"output_size[{index}] must be {sizes_there} for an input of "
+                f"output_size[{index}] must be one of {legal[0]} to {legal[-1]} for an input of "
                 f"{axis.x_size} (kernel {axis.kernel}, stride {axis.stride}, dilation "
                 f"{axis.dilation}, padding {crops!r}), got {size}."
             )
