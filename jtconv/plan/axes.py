@@ -138,7 +138,8 @@ def axis_plans(layer: Layer, padding_arg: Any) -> tuple[AxisPlan, ...]:
 def _reachable(call: Call, padding_arg: Any) -> Iterator[range]:
     rank = len(call.geometry)
     size = _of_transposed if call.op == "conv_transpose" else _of_convolution
-    return map(size, call.geometry, padding.on_axes(padding.parse(padding_arg, rank), rank))
+    pads = padding.parse(padding_arg, rank, borders=True)
+    return map(size, call.geometry, padding.on_axes(pads, rank))
 
 
 def _of_transposed(a: Axis, pads: str | Crops) -> range:
@@ -150,7 +151,7 @@ def _of_transposed(a: Axis, pads: str | Crops) -> range:
 
 def _of_convolution(a: Axis, pads: str | Crops) -> range:
     """Input sizes of the same output."""
-    if pads in ("SAME", "SAME_LOWER"):
+    if pads in ("SAME", "SAME_LOWER", *padding.BORDERS):
         return range((a.x_size - 1) * a.stride + 1, a.x_size * a.stride + 1)
     least = a.full - sum(padding.along(False, pads, a.y_size, a.effective_kernel, a.stride))
     return range(max(least, 1), least + a.stride)

@@ -219,7 +219,14 @@ def laws(plan: Plan) -> list[str]:
     alike: dict[str, list[str]] = {}
     for axis in plan.axes:
         alike.setdefault(_law(axis), []).append(axis.name)
-    return [f"{', '.join(names)}: {law}" for law, names in alike.items()]
+    lines = [f"{', '.join(names)}: {law}" for law, names in alike.items()]
+    return [*lines, *([_border(plan, plan.call.border)] if plan.call.border else [])]
+
+
+def _border(plan: Plan, border: str) -> str:
+    if plan.call.op == "conv":
+        return f"beyond the ends of x lies what {border} says, not zeros"
+    return f"what leaves y at its ends is added inside, where a convolution with {border} reads it"
 
 
 def _law(plan: AxisPlan) -> str:

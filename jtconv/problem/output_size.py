@@ -12,7 +12,8 @@ Columns = tuple[tuple[int, int, int, int], ...]  # size, kernel, stride, dilatio
 
 def conv_axes(columns: Columns, padding_arg: Any) -> tuple[Axis, ...]:
     """The axes of a convolution: its input is y."""
-    pads = padding.on_axes(padding.parse(padding_arg, len(columns)), len(columns))
+    rank = len(columns)
+    pads = padding.on_axes(padding.parse(padding_arg, rank, borders=True), rank)
     axes = []
     for index, (m, k, s, d) in enumerate(columns):
         effective = d * (k - 1) + 1
@@ -33,12 +34,17 @@ def conv_transpose_axes(
 ) -> tuple[Axis, ...]:
     """The axes of a transposed convolution: its input is x."""
     rank = len(columns)
-    crops = padding.parse(padding_arg, rank)
+    crops = padding.parse(padding_arg, rank, borders=True)
     extra = arguments.per_axis("output_padding", output_padding, rank, least=0)
     if output_size is not None and any(extra):
         raise ValueError(
             f"output_padding must be 0 where output_size is given, got {output_padding!r}: "
             "output_size alone says how long the output is."
+        )
+    if crops in padding.BORDERS and any(extra):
+        raise ValueError(
+            f"output_padding must be 0 with padding={crops!r}, whose output has n * stride cells; "
+            f"got {output_padding!r}."
         )
     axes, stated = [], padding.on_axes(crops, rank)
     for index, (n, k, s, d) in enumerate(columns):
@@ -91,6 +97,8 @@ def legal_sizes(axis: Axis, name: str | None = None) -> range:
 
     ``axis`` is what padding alone gives; ``name`` the convention that made it, if one did.
     """
+    if name in padding.BORDERS:
+        return range(axis.y_size, axis.y_size + 1)
     if name in ("SAME", "SAME_LOWER", "CAUSAL"):
         return range((axis.x_size - 1) * axis.stride + 1, axis.x_size * axis.stride + 1)
     if name == "VALID":

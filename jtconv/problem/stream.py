@@ -254,7 +254,12 @@ def resized(shape: Shape, axis: int, size: Any) -> Shape:
 def _stated(op: Op, padding: Any, output_padding: Any, columns: Any) -> str | tuple[Crops, ...]:
     """The padding as it was given, but pairs for a transposed convolution."""
     kernel, strides, dilations = columns
-    pads = paddings.parse(padding, len(kernel))
+    pads = paddings.parse(padding, len(kernel), borders=True)
+    if pads in paddings.BORDERS:
+        raise ValueError(
+            f"padding={pads!r} has no latency that is enough: what lies before the first cell "
+            "depends on cells to come. Use CAUSAL, another name, or numbers."
+        )
     if op == "conv":
         return pads
     extra = arguments.per_axis("output_padding", output_padding, len(kernel), least=0)

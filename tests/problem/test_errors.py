@@ -65,7 +65,7 @@ KEYWORDS = [
     wrong(ValueError, "w", "4 // 2 = 2", "got 4", "own slice", groups=2),
     wrong(ValueError, "padding", "SAME", "VALID", "CAUSAL", "'SMAE'", "Did you mean 'SAME'",
           padding="SMAE"),
-    wrong(ValueError, "padding", "SAME_LOWER", "FULL", "'reflect'", padding="reflect"),
+    wrong(ValueError, "padding", "SAME_LOWER", "FULL", "EDGE", "'mirror'", padding="mirror"),
     wrong(TypeError, "padding", "1.0", padding=1.0),
     wrong(TypeError, "padding", "True", padding=True),
     wrong(TypeError, "padding", "None", padding=None),
