@@ -29,6 +29,7 @@ from jax.interpreters import ad, batching, mlir
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import WithBias, compute
+from jtconv.algorithms.common.infinities import contained
 from jtconv.dispatch.batching import batch
 from jtconv.dispatch.choose import choose
 from jtconv.dispatch.choose import platform as default_platform
@@ -58,7 +59,11 @@ def _compute(
     with jax.named_scope(f"jtconv_{side}_{chosen.method}"):
         if bias is not None and isinstance(algorithm, WithBias):
             return algorithm.biased(a, b, bias, task).astype(task.result_dtype)
-        y = compute(algorithm, a, b, task).astype(task.result_dtype)
+        # A method asked for by name is that alone; auto keeps infinities where they belong, where
+        # a branch costs nothing: accelerators would wait for the host's decision.
+        kept = "auto" in method and platform == "cpu"
+        compute_side = partial(contained, xla=ALGORITHMS["dilated"]) if kept else compute
+        y = compute_side(algorithm, a=a, b=b, task=task).astype(task.result_dtype)
         return _plus(y, bias) if bias is not None else y
 
 

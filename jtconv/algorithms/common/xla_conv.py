@@ -18,7 +18,7 @@ from jax import lax
 from jtconv.algorithms.common import arrays
 from jtconv.problem.geometry import Axis
 from jtconv.problem.layout import adjoint_kernel
-from jtconv.problem.task import Cost, Task
+from jtconv.problem.task import ROLES, Cost, Task
 
 _SPACE = "DHWT"
 
@@ -76,6 +76,19 @@ def strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
         precision=task.precision,
         preferred_element_type=element_type(task),
     )
+
+
+def spreads(task: Task) -> str:
+    """The operand that meets zeros beside or between the cells of the other.
+
+    Some of XLA's convolutions pass over these; which, differs from one compiler to the next.
+    Groups may be made one, with zeros in the kernel between them.
+    """
+    pointwise = all(a.kernel == a.stride == 1 for a in task.geometry)
+    if task.groups > 1 or task.side == "wgrad":
+        return ROLES[task.side][:2]
+    met = not task.geometry.has_misses and (task.side == "fprop" or pointwise)
+    return "" if met else "w"
 
 
 def cost(task: Task) -> Cost:
