@@ -1,12 +1,12 @@
-"""Infinities and NaNs: what an algorithm may spread, and how ``auto`` keeps them where they belong.
+"""Infinities and NaNs: how ``auto`` keeps them where they belong.
 
 The law multiplies only what meets.  An algorithm that writes zeros into an operand, around it,
 between its cells or into a kernel, multiplies these as well, and an infinity times zero is NaN.  It
 says so by ``spreads``: the operands whose infinities it may spread.
 
-Nothing is paid for that but a look at the kernel: an operand's infinities spread only if it has
-one, and those of a kernel gradient show in the gradient.  Where there are any, and it is rare that
-there are, the side is computed anew, tap by tap.
+What that costs is a look, most often at the kernel alone: an operand's infinities spread only if it
+has one, and those of a kernel gradient show in the gradient.  Where there is one, and that is
+rare, the side is computed by the law, slowly.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jtconv.algorithms.algorithm import Algorithm, Sides, compute
+from jtconv.algorithms.algorithm import Algorithm, compute
 from jtconv.algorithms.common.what_meets import by_law
 from jtconv.problem.task import ROLES, Task
 
 
-def contained(algorithm: Algorithm, xla: Sides, a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
+def contained(algorithm: Algorithm, a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
     """The side by ``algorithm``, or by the law alone where an infinity might spread."""
     spreads = algorithm.spreads(task) if jnp.issubdtype(task.dtype, jnp.inexact) else ""
     if not spreads:
@@ -30,7 +30,7 @@ def contained(algorithm: Algorithm, xla: Sides, a: jax.Array, b: jax.Array, task
         return compute(algorithm, a, b, task).astype(task.result_dtype)
 
     def slow() -> jax.Array:
-        return by_law(xla, a, b, task).astype(task.result_dtype)
+        return by_law(a, b, task).astype(task.result_dtype)
 
     if task.side == "wgrad":
         w = fast()

@@ -14,16 +14,16 @@ from dataclasses import replace
 
 import jax
 
-from jtconv.algorithms.algorithm import Sides, compute
-from jtconv.algorithms.common import arrays
+from jtconv.algorithms.algorithm import compute
+from jtconv.algorithms.common import arrays, xla_conv
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.task import ROLES, Task
 
 AXES = 4
 
 
-def by_law(xla: Sides, a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
-    """The side that ``task`` is of, by XLA's convolution as ``xla`` writes it."""
+def by_law(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
+    """The side that ``task`` is of, by the loop that XLA writes for it."""
     g = task.geometry
     meeting = [axis.meeting for axis in g]
     if not all(x and y for x, y in meeting):
@@ -41,7 +41,7 @@ def by_law(xla: Sides, a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
         return array.reshape(array.shape[0], *(1,) * len(more), *array.shape[1:])
 
     pair = (operand(array, role) for array, role in zip((a, b), ROLES[task.side], strict=False))
-    result = compute(xla, *pair, wide)
+    result = compute(xla_conv, *pair, wide)
     if task.side == "wgrad":
         return result.reshape(result.shape[len(more) :])
     result = result.reshape(result.shape[0], *result.shape[1 + len(more) :])
