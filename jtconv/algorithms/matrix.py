@@ -24,16 +24,18 @@ def refuse(task: Task) -> str | None:
     """A matrix as long as the input and as wide as the output must fit in memory."""
     held = cost(task).temporary_bytes
     if held > MOST_BYTES:
-        return f"its matrix would hold {held / 2**30:.1f} GiB, more than {MOST_BYTES >> 30} GiB"
+        most = MOST_BYTES >> 30
+        return f"its matrix and products would hold {held / 2**30:.1f} GiB, more than {most} GiB"
     return None
 
 
 def cost(task: Task) -> Cost:
-    """One dense product; zeros outside the band count too."""
+    """Zeros outside the band count; the matrix is held, and as many products of each example."""
     g = task.geometry
     entries = math.prod(g.x_size) * math.prod(g.y_size)
     entries *= task.x_channels * task.y_channels_per_group
-    return Cost(task.batch * entries, entries * task.accumulator.itemsize)
+    copies = 2 if task.side == "wgrad" else 1 + task.batch
+    return Cost(task.batch * entries, copies * entries * task.accumulator.itemsize)
 
 
 def spreads(task: Task) -> str:
@@ -75,8 +77,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
 def _met(a: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """``a`` times the matrix where cells meet, ``(N, g, i, c, m, o)``, and zero elsewhere.
 
-    Selected, for an infinity times a zero of the matrix is NaN.  Nothing of this is held: XLA sums
-    in the loop that multiplies.
+    Selected, not summed by a matrix product: an infinity times a zero of the matrix is NaN.
     """
     met = _tap_of(task.geometry) < math.prod(task.geometry.kernel)
     products = a.astype(task.accumulator) * toeplitz(w, task.geometry).astype(task.accumulator)

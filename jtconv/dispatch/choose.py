@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
@@ -49,6 +50,11 @@ def note(name: str, task: Task) -> str | None:
     """What to know of the numbers that method ``name`` gives; None where that is nothing."""
     algorithm = ALGORITHMS[name]
     return algorithm.note(task) if isinstance(algorithm, WithNote) else None
+
+
+def spreads(name: str, task: Task) -> str:
+    """The operands of which method ``name`` may spread an infinity; whole numbers have none."""
+    return ALGORITHMS[name].spreads(task) if jnp.issubdtype(task.dtype, jnp.inexact) else ""
 
 
 def tiles(name: str, task: Task) -> tuple[str | None, ...]:

@@ -29,9 +29,9 @@ from jax.interpreters import ad, batching, mlir
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import WithBias, compute
+from jtconv.algorithms.common.infinities import contained
 from jtconv.devices import PLATFORMS, platform_of
 from jtconv.dispatch import experimental
-from jtconv.algorithms.common.infinities import contained
 from jtconv.dispatch.batching import batch
 from jtconv.dispatch.choose import choose, keeps_infinities
 from jtconv.problem import dtypes

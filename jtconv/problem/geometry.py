@@ -117,8 +117,12 @@ class Axis:
     def meeting(self) -> tuple[range, range]:
         """The span of inputs, and that of output cells, outside of which no product is."""
         inputs = [(t, self.inputs_of_tap(t)) for t in range(self.kernel)]
-        ends = [(i, self.stride * i + self.dilation * t - self.lo)
-                for t, r in inputs if r for i in (r[0], r[-1])]
+        ends = [
+            (i, self.stride * i + self.dilation * t - self.lo)
+            for t, r in inputs
+            if r
+            for i in (r[0], r[-1])
+        ]
         if not ends:
             return range(0), range(0)
         x, y = zip(*ends, strict=True)
