@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from jtconv.algorithms.algorithm import compute
 from jtconv.algorithms.common import arrays, xla_conv
@@ -21,9 +23,31 @@ from jtconv.problem.task import ROLES, Task
 
 AXES = 4
 
+# So many groups are so many convolutions to compile; XLA would also gather a sharded batch of them.
+FEW_GROUPS = 4
+
 
 def by_law(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
     """The side that ``task`` is of, by the loop that XLA writes for it."""
+    if not 1 < task.groups <= FEW_GROUPS:
+        return _by_loop(a, b, task)
+    one = replace(
+        task,
+        geometry=Geometry(task.geometry.axes),
+        x_channels=task.x_channels_per_group,
+        y_channels=task.y_channels_per_group,
+    )
+    pairs = zip(*(_groups_of(operand, task.groups) for operand in (a, b)), strict=True)
+    return jnp.concatenate([_by_loop(*pair, one) for pair in pairs], axis=-1)
+
+
+def _groups_of(a: jax.Array, groups: int) -> list[jax.Array]:
+    size = a.shape[-1] // groups
+    return [lax.slice_in_dim(a, n * size, (n + 1) * size, axis=-1) for n in range(groups)]
+
+
+def _by_loop(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
+    """The same for one group, or for many at once."""
     g = task.geometry
     meeting = [axis.meeting for axis in g]
     if not all(x and y for x, y in meeting):
