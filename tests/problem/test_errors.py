@@ -94,7 +94,7 @@ KEYWORDS = [
     wrong(TypeError, "flip_kernel", "None", flip_kernel=None),
     wrong(ValueError, "method", "auto", "dilated", "matrix", "'gem'", "Did you mean 'gemm'",
           method="gem"),
-    wrong(ValueError, "method", "gemm", "'fft'", method="fft"),
+    wrong(ValueError, "method", "gemm", "'winograd'", method="winograd"),
     wrong(ValueError, "method", "sequence of names", "()", method=()),
     wrong(ValueError, "method", "''", method=""),
     wrong(ValueError, "method", "None", method=None),
