@@ -23,7 +23,7 @@ from jax import lax
 
 from jtconv.algorithms.common import arrays, subpixel, xla_conv
 from jtconv.problem.geometry import Axis, Geometry
-from jtconv.problem.task import Cost, Task
+from jtconv.problem.task import ROLES, Cost, Task
 
 # x is copied once for each of its shifts; past this many, XLA takes long to compile it.
 MOST_SHIFTS = 64
@@ -42,6 +42,11 @@ def cost(task: Task) -> Cost:
     folded = _folded(task)
     held = folded.x_elements + folded.y_elements
     return Cost(xla_conv.cost(folded).multiply_adds, held * task.accumulator.itemsize)
+
+
+def spreads(task: Task) -> str:
+    """Both: kernels are filled up with zeros."""
+    return ROLES[task.side][:2]
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
@@ -49,6 +50,11 @@ def note(name: str, task: Task) -> str | None:
     """What to know of the numbers that method ``name`` gives; None where that is nothing."""
     algorithm = ALGORITHMS[name]
     return algorithm.note(task) if isinstance(algorithm, WithNote) else None
+
+
+def spreads(name: str, task: Task) -> str:
+    """The operands of which method ``name`` may spread an infinity; whole numbers have none."""
+    return ALGORITHMS[name].spreads(task) if jnp.issubdtype(task.dtype, jnp.inexact) else ""
 
 
 def tiles(name: str, task: Task) -> tuple[str | None, ...]:
@@ -102,6 +108,15 @@ def _unsupported(wanted: tuple[str, ...], refusals: list[str]) -> Unsupported:
     return Unsupported(
         f"{'; '.join(refusals)}. Use method='auto', or name another of {', '.join(others)}."
     )
+
+
+def keeps_infinities(wanted: tuple[str, ...], chosen: Choice, platform: str) -> bool:
+    """Whether what the chosen method may spread is to be contained: by ``auto``, on a CPU.
+
+    A method asked for by name is that method and nothing else, and "dilated" is XLA's own
+    convolution, beyond which ``auto`` need not go. Elsewhere a branch waits for the host.
+    """
+    return "auto" in wanted and chosen.method != "dilated" and platform == "cpu"
 
 
 class Advisor(Protocol):
