@@ -113,6 +113,10 @@ CALLS: dict[str, tuple[Any, ...]] = {
         partial(upsampling.pixel_shuffle, factor=2, output_size=(9, 8)),
         (2, 5, 4, 8),
     ),
+    "pixel_unshuffle": (
+        partial(upsampling.pixel_unshuffle, factor=(1, 2), order="DCR", data_format="NCHW"),
+        (2, 3, 5, 4),
+    ),
     "nnx": (OURS(2, 4, **KERNEL), X),
     "nnx_masked": (OURS(2, 4, **KERNEL, mask=MASK), X),
     "nnx_circular": (OURS(2, 4, **KERNEL, padding="CIRCULAR"), X),
@@ -150,6 +154,14 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "interop_onnx": (
         partial(interop.onnx.conv_transpose, strides=[2, 1], auto_pad="SAME_UPPER"),
         *((2, 2, 5, 4), (2, 4, 3, 2), B),
+    ),
+    "interop_onnx_depth_to_space": (
+        partial(interop.onnx.depth_to_space, blocksize=2),
+        (2, 8, 3, 2),
+    ),
+    "interop_onnx_space_to_depth": (
+        partial(interop.onnx.space_to_depth, blocksize=2),
+        (2, 2, 4, 6),
     ),
     "bilinear": (initial(initializers.bilinear()),),
     "bilinear_factor": (initial(initializers.bilinear(2)),),
