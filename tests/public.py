@@ -75,6 +75,13 @@ def streamed(x: jax.Array, w: jax.Array, bias: jax.Array) -> jax.Array:
     return x
 
 
+def streamed_layer(x: jax.Array) -> jax.Array:
+    """In two pieces."""
+    layer = jtconv.nnx.ConvTranspose(2, 4, 3, 2, padding="CAUSAL", rngs=nnx.Rngs(0))
+    piecewise = jtconv.nnx.stream(layer, x.shape[0])
+    return jnp.concatenate([piecewise(x[:, :2]), piecewise(x[:, 2:])], axis=1)
+
+
 def initial(init: Any) -> Callable[[], jax.Array]:
     return lambda: init(jax.random.key(0), (4, 4, 4, 4))
 
@@ -95,6 +102,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "flipped": (partial(jtconv.conv_transpose, flip_kernel=True, output_padding=1, stride=3), X, W),
     "unbatched": (partial(jtconv.conv_transpose, output_size=(11, 9), stride=2), X[1:], W),
     "streaming": (streamed, (2, 6, 2), (3, 2, 4), B),
+    "nnx_streamed": (streamed_layer, (2, 6, 2)),
     "conv_matrix": (lambda w: jtconv.conv_matrix(w, (5, 4, 2), **STRIDED), W),
     "conv_matrix_sparse": (
         lambda w: jtconv.conv_matrix(w, (5, 4, 2), sparse=True, **STRIDED).data,
