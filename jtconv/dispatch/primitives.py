@@ -61,7 +61,7 @@ def _compute(
     with jax.named_scope(f"jtconv_{side}_{chosen.method}"):
         if bias is not None and isinstance(algorithm, WithBias):
             return algorithm.biased(a, b, bias, task).astype(task.result_dtype)
-        compute_side = contained if keeps_infinities(method, chosen, platform) else compute
+        compute_side = contained if keeps_infinities(method, chosen, task) else compute
         y = compute_side(algorithm, a, b, task).astype(task.result_dtype)
         return _plus(y, bias) if bias is not None else y
 

@@ -19,7 +19,7 @@ from jax import lax
 from jtconv.algorithms.algorithm import compute
 from jtconv.algorithms.common import arrays, xla_conv
 from jtconv.problem.geometry import Axis, Geometry
-from jtconv.problem.task import ROLES, Task
+from jtconv.problem.task import Task
 
 AXES = 4
 
@@ -28,7 +28,7 @@ FEW_GROUPS = 4
 
 
 def by_law(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
-    """The side that ``task`` is of, by the loop that XLA writes for it."""
+    """dgrad or fprop, as the task says, by the loop that XLA writes for it."""
     if not 1 < task.groups <= FEW_GROUPS:
         return _by_loop(a, b, task)
     one = replace(
@@ -37,7 +37,7 @@ def by_law(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
         x_channels=task.x_channels_per_group,
         y_channels=task.y_channels_per_group,
     )
-    pairs = zip(*(_groups_of(operand, task.groups) for operand in (a, b)), strict=True)
+    pairs = zip(_groups_of(a, task.groups), _groups_of(b, task.groups), strict=True)
     return jnp.concatenate([_by_loop(*pair, one) for pair in pairs], axis=-1)
 
 
@@ -51,26 +51,18 @@ def _by_loop(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
     g = task.geometry
     meeting = [axis.meeting for axis in g]
     if not all(x and y for x, y in meeting):
-        return _nothing(a, b, task)
+        return _nothing(a, task)
     spans = dict(zip("xy", zip(*meeting, strict=True), strict=True))
     axes = tuple(_cut(axis, x, y) for axis, (x, y) in zip(g, meeting, strict=True))
     more = (Axis(1, 1, 1),) * (AXES - len(g))
     wide = replace(task, geometry=Geometry((*more, *axes), g.groups))
 
-    def operand(array: jax.Array, role: str) -> jax.Array:
-        """Cut to what meets, with four axes."""
-        if role == "w":
-            return array.reshape(*(1,) * len(more), *array.shape)
-        array = array[(slice(None), *(slice(span.start, span.stop) for span in spans[role]))]
-        return array.reshape(array.shape[0], *(1,) * len(more), *array.shape[1:])
-
-    pair = (operand(array, role) for array, role in zip((a, b), ROLES[task.side], strict=False))
-    result = compute(xla_conv, *pair, wide)
-    if task.side == "wgrad":
-        return result.reshape(result.shape[len(more) :])
+    read, made, sizes = ("x", "y", g.y_size) if task.side == "dgrad" else ("y", "x", g.x_size)
+    a = a[(slice(None), *(slice(span.start, span.stop) for span in spans[read]))]
+    a = a.reshape(a.shape[0], *(1,) * len(more), *a.shape[1:])
+    result = compute(xla_conv, a, b.reshape(*(1,) * len(more), *b.shape), wide)
     result = result.reshape(result.shape[0], *result.shape[1 + len(more) :])
-    role, sizes = ("y", g.y_size) if task.side == "dgrad" else ("x", g.x_size)
-    return arrays.window(result, [-span.start for span in spans[role]], sizes)
+    return arrays.window(result, [-span.start for span in spans[made]], sizes)
 
 
 def _cut(axis: Axis, x: range, y: range) -> Axis:
@@ -79,12 +71,8 @@ def _cut(axis: Axis, x: range, y: range) -> Axis:
     return replace(axis, x_size=len(x), y_size=len(y), lo=lo)
 
 
-def _nothing(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
+def _nothing(a: jax.Array, task: Task) -> jax.Array:
     """Nothing meets, so nothing is multiplied."""
     g = task.geometry
-    shape = {
-        "dgrad": (a.shape[0], *g.y_size, task.y_channels),
-        "fprop": (a.shape[0], *g.x_size, task.x_channels),
-        "wgrad": (*g.kernel, task.x_channels_per_group, task.y_channels),
-    }
-    return arrays.zeros(shape[task.side], a, task.accumulator)
+    shape = (*g.y_size, task.y_channels) if task.side == "dgrad" else (*g.x_size, task.x_channels)
+    return arrays.zeros((a.shape[0], *shape), a, task.accumulator)
