@@ -111,7 +111,8 @@ def _with(case: Case, field: str, axis: int, value: Any) -> Any:
 class Worker:
     """A process that computes cases, one a line, and is begun anew where one ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "tests.fuzz") -> None:
+        self.module = module
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Worker:
@@ -123,14 +124,17 @@ class Worker:
 
     def trouble(self, fuzzed: Fuzzed) -> str | None:
         """What is wrong with a case, if anything is."""
+        return self.ask(json.dumps([*fuzzed.case, fuzzed.op, fuzzed.method, fuzzed.dtype]))
+
+    def ask(self, question: str) -> str | None:
+        """What the module answers to a case in JSON."""
         process = self.process = self.process or subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz", "--work"],
+            [sys.executable, "-m", self.module, "--work"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        question = json.dumps([*fuzzed.case, fuzzed.op, fuzzed.method, fuzzed.dtype])
         try:
             print(question, file=process.stdin, flush=True)
             answer = process.stdout.readline() if process.stdout else ""

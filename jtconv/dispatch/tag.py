@@ -1,0 +1,151 @@
+"""A tag on equations, and a rule that lowers the convolutions which bear it.
+
+``set_xla_metadata`` puts a tag on every equation that is traced under it, at any depth: inside
+``jit``, ``scan`` and ``checkpoint``, and on the equations of gradients.  Lowering finds it again
+with the equation, when the platform is known and everything else of JAX has been done.
+
+This file holds all that jtconv uses of JAX without its being documented: the tables of lowering
+rules, from which JAX's own rule for a convolution is taken, and where a rule finds the tag.  It was
+tried with jax 0.10.2 to 0.12.0, and looks whether it works before it is relied upon.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental.xla_metadata import set_xla_metadata
+from jax.interpreters import mlir
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+_PROBE = "probe"
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A ``conv_general_dilated`` as it is traced: abstract values and parameters.
+
+    ``rhs_is_reversed`` tells whether the kernel was just reversed, as in a gradient by the input.
+    """
+
+    lhs: Any
+    rhs: Any
+    out: Any
+    params: Mapping[str, Any]
+    rhs_is_reversed: bool
+
+
+Compute = Callable[[jax.Array, jax.Array], jax.Array]
+# What computes an equation that bears a tag on a platform, or None to leave it to JAX's own rule.
+Rule = Callable[[Equation, str, str], Compute | None]
+
+
+def tagged(value: str) -> AbstractContextManager[Any]:
+    """Equations traced inside bear the tag ``value``."""
+    manager: AbstractContextManager[Any] = set_xla_metadata(jtconv=value)
+    return manager
+
+
+def untagged(context: Any = None) -> AbstractContextManager[Any]:
+    """Equations traced inside bear no tag; a ``context`` of lowering that has none is kept."""
+    if context is not None and of(context.jaxpr_eqn_ctx) is None:
+        return nullcontext()
+    manager: AbstractContextManager[Any] = set_xla_metadata(jtconv=None)
+    return manager
+
+
+def of(context: Any) -> str | None:
+    """The tag in the context of an equation (``eqn.ctx``)."""
+    tag: str | None = (context.xla_metadata or {}).get("jtconv")
+    return tag
+
+
+@cache
+def install(rule: Rule) -> bool:
+    """Lower convolutions that bear a tag by ``rule`` from now on; whether this JAX allows it.
+
+    All others, and those it leaves, are lowered by the rule that JAX has for them.
+    """
+    try:
+        _register(rule)
+        works = _is_reached()
+    except (AttributeError, KeyError, TypeError):
+        works = False
+    if not works:
+        warnings.warn(
+            f"jtconv.accelerate does not know the inside of jax {jax.__version__} (it was tried "
+            "with 0.10.2 to 0.12.0): functions are left as they are. Use one of these, a later "
+            "jtconv, or jtconv.nnx.ConvTranspose, jtconv.conv and their like.",
+            stacklevel=4,
+        )
+    return works
+
+
+def _register(rule: Rule) -> None:
+    primitive = lax.conv_general_dilated_p
+    general = mlir._lowerings[primitive]
+    for platform in PLATFORMS:
+        entry = mlir._platform_specific_lowerings[platform].get(primitive, general)
+        lower = partial(_lower, rule, platform, entry.rule)
+        # Not cached: in a function of its own a rule would not see where its operands come from.
+        mlir.register_lowering(
+            primitive, lower, platform=platform, inline=entry.inline, cacheable=False
+        )
+    lower = partial(_lower, rule, "other", general.rule)
+    mlir.register_lowering(primitive, lower, inline=general.inline, cacheable=False)
+
+
+def _lower(
+    rule: Rule, platform: str, original: Any, context: Any, lhs: Any, rhs: Any, **params: Any
+) -> Any:
+    """A rule for lowering: JAX's own for what bears no tag and for what is left alone."""
+    tag = of(context.jaxpr_eqn_ctx)
+    if tag is None:
+        return original(context, lhs, rhs, **params)
+    if tag == _PROBE:
+        _reached.append(platform)
+    out = context.avals_out[0]
+    equation = Equation(*context.avals_in, out, params, _is_reversed(rhs, params))
+    compute = rule(equation, platform, tag) if tag != _PROBE else None
+    with untagged():  # what this is lowered to is final
+        if compute is None:
+            return original(context, lhs, rhs, **params)
+        return mlir.lower_fun(compute, multiple_results=False)(context, lhs, rhs)
+
+
+def _is_reversed(value: Any, params: Mapping[str, Any]) -> bool:
+    """Whether a kernel comes from a ``reverse``, perhaps of another layout or dtype."""
+    for _ in range(4):
+        operation = getattr(value.owner, "operation", value.owner)
+        name = getattr(operation, "name", "")
+        if name == "stablehlo.reverse":
+            return True
+        if name not in ("stablehlo.reshape", "stablehlo.transpose", "stablehlo.convert"):
+            return False
+        value = operation.operands[0]
+    return False
+
+
+_reached: list[str] = []
+
+
+def _is_reached() -> bool:
+    """Whether a rule is asked about a convolution under a tag, and not about another."""
+    _reached.clear()
+    x = jax.ShapeDtypeStruct((1, 1, 1), jnp.float32)
+
+    def conv(x: jax.Array) -> jax.Array:
+        return lax.conv_general_dilated(x, x, (1,), "VALID", dimension_numbers=("NWC", "WIO", "NWC"))
+
+    jax.jit(conv).trace(x).lower(lowering_platforms=("cpu",))
+    before = len(_reached)
+    with tagged(_PROBE):
+        jax.jit(conv).trace(x).lower(lowering_platforms=("cpu",))
+    return before == 0 and _reached == ["cpu"]

@@ -1,0 +1,160 @@
+"""One equation of a traced function: how it is read, what computes it and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+from jax import lax
+from jax.sharding import AxisType
+
+from jtconv.dispatch import primitives
+from jtconv.dispatch.choose import Choice, automatic, choose, cost, parse_method
+from jtconv.dispatch.replacement import XLA, replacement
+from jtconv.dispatch.tag import Compute, Equation
+from jtconv.problem import dtypes
+from jtconv.problem.reading import Form, Move, Reading, readings
+from jtconv.problem.task import ROLES, Task, Unsupported
+
+# The tag of a function whose convolutions are replaced where that is faster. Any other tag is a
+# method, or several, as ``method=`` takes them: what is inside the law is computed by that.
+FASTER = "faster"
+# A reading that makes more work than this many times that of another one is not what was meant.
+WORTH = 1.25
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What computes an equation, and why; ``reading`` is None where it is left to XLA unread."""
+
+    choice: Choice
+    reading: Reading | None = None
+    task: Task | None = None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the equation stays XLA's."""
+        return self.choice.method == XLA
+
+
+def rule(equation: Equation, platform: str, tag: str) -> Compute | None:
+    """What computes an equation that bears ``tag``; None to leave it to XLA."""
+    decision = decide(equation, platform, tag)
+    if decision.is_left or decision.reading is None:
+        return None
+    return partial(
+        _compute,
+        reading=decision.reading,
+        method=(decision.choice.method,),
+        precision=dtypes.precision(equation.params["precision"]),
+        result=equation.out.dtype.name,
+    )
+
+
+def decide(equation: Equation, platform: str, tag: str) -> Decision:
+    """Replace or leave, with the reason."""
+    outside = _outside(equation)
+    if outside is not None:
+        return Decision(Choice(XLA, outside))
+    found = readings(form_of(equation), equation.rhs_is_reversed)
+    if not found:
+        why = "strides and both dilations above 1: no transposed convolution, nor a gradient of one"
+        return Decision(Choice(XLA, why))
+    tasks = [_task(reading, equation, platform) for reading in found]
+    reading, task = _most_plausible(found, tasks)
+    if tag == FASTER:
+        return Decision(replacement(task, reading.form), reading, task)
+    try:
+        return Decision(choose(parse_method(tag.split(",")), task), reading, task)
+    except Unsupported as refusal:
+        return Decision(Choice(XLA, str(refusal)), reading, task)
+
+
+def _outside(equation: Equation) -> str | None:
+    """Why an equation cannot be ours at all."""
+    avals = equation.lhs, equation.rhs, equation.out
+    rank = equation.lhs.ndim - 2
+    if not 1 <= rank <= 4:
+        return f"{rank} spatial axes; the algorithms have 1 to 4"
+    for aval in avals:
+        if aval.dtype.name not in dtypes.DTYPES:
+            return f"dtype {aval.dtype.name}"
+    if any(AxisType.Explicit in aval.sharding.mesh.axis_types for aval in avals):
+        return "explicit shardings, which are XLA's own here"
+    params = equation.params
+    known = [n for aval in avals for n in aval.shape] + [n for pair in params["padding"] for n in pair]
+    if not all(isinstance(n, int) for n in known):
+        return "symbolic sizes"
+    if 0 in known[: sum(aval.ndim for aval in avals)]:
+        return "no numbers in it"
+    return None
+
+
+def form_of(equation: Equation) -> Form:
+    """The integers of an equation."""
+    params: Mapping[str, Any] = equation.params
+    numbers: lax.ConvDimensionNumbers = params["dimension_numbers"]
+    return Form(
+        shapes=(equation.lhs.shape, equation.rhs.shape, equation.out.shape),
+        specs=(tuple(numbers.lhs_spec), tuple(numbers.rhs_spec), tuple(numbers.out_spec)),
+        strides=tuple(params["window_strides"]),
+        lo=tuple(lo for lo, _ in params["padding"]),
+        lhs_dilation=tuple(params["lhs_dilation"]),
+        rhs_dilation=tuple(params["rhs_dilation"]),
+        feature_groups=params["feature_group_count"],
+        batch_groups=params["batch_group_count"],
+    )
+
+
+def _task(reading: Reading, equation: Equation, platform: str) -> Task:
+    names = zip(reading.roles[:2], ("lhs", "rhs"), strict=True)
+    shapes = {role: reading.move(name).result for role, name in names}
+    dtype, result = equation.lhs.dtype, equation.out.dtype
+    precision = dtypes.precision(equation.params["precision"])
+    return Task.of(reading.side, reading.geometry, shapes, dtype, result, platform, precision)
+
+
+def _most_plausible(found: list[Reading], tasks: list[Task]) -> tuple[Reading, Task]:
+    """The likeliest reading among those that make hardly more work than the one with least."""
+    works = [cost(automatic(task).method, task).multiply_adds for task in tasks]
+    least = min(works)
+    columns = zip(found, tasks, works, strict=True)
+    return next((r, task) for r, task, work in columns if work <= WORTH * least)
+
+
+def _compute(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    *,
+    reading: Reading,
+    method: tuple[str, ...],
+    precision: Any,
+    result: str,
+) -> jax.Array:
+    """The equation by a side of the law: both operands made canonical, and the result back."""
+    space = range(lhs.ndim - 2)
+    if reading.turned == "rhs":
+        rhs = lax.rev(rhs, [reading.form.specs[1][2 + axis] for axis in space])
+    arrays = {
+        reading.roles[0]: _enter(lhs, reading.move("lhs")),
+        reading.roles[1]: _enter(rhs, reading.move("rhs")),
+    }
+    bind = getattr(primitives, reading.side)
+    a, b = (arrays[role] for role in ROLES[reading.side][:2])
+    geometry = reading.geometry
+    out = bind(a, b, geometry=geometry, method=method, precision=precision, result=result)
+    out = _leave(out, reading.move("out"))
+    if reading.turned == "out":
+        out = lax.rev(out, [reading.form.specs[2][2 + axis] for axis in space])
+    return out
+
+
+def _enter(a: jax.Array, move: Move) -> jax.Array:
+    return a.reshape(move.split).transpose(move.order).reshape(move.result)
+
+
+def _leave(a: jax.Array, move: Move) -> jax.Array:
+    return a.reshape(move.ordered).transpose(move.inverse_order).reshape(move.given)
