@@ -32,6 +32,7 @@ from jtconv.algorithms.algorithm import WithBias, compute
 from jtconv.dispatch.batching import batch
 from jtconv.dispatch.choose import choose
 from jtconv.dispatch.choose import platform as default_platform
+from jtconv.dispatch.tag import untagged
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import ROLES, Side, Task
 
@@ -96,6 +97,12 @@ def _result_shape(side: Side, g: Geometry, a: Any, b: Any, *_: Any) -> tuple[Any
     return *g.kernel, a.shape[-1] // g.groups, b.shape[-1]
 
 
+def _final(rule: Any, context: Any, *operands: Any, **params: Any) -> Any:
+    """Lower by ``rule``; a convolution of XLA's that it makes is nothing to accelerate."""
+    with untagged(context):
+        return rule(context, *operands, **params)
+
+
 def _primitive(side: Side, suffix: str = "") -> Primitive:
     primitive = Primitive(f"jtconv_{side}{suffix}")
 
@@ -105,7 +112,8 @@ def _primitive(side: Side, suffix: str = "") -> Primitive:
 
     def impl(*operands: jax.Array, **params: Any) -> jax.Array:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-            return _compute(*operands, side=side, platform=default_platform(), **params)
+            with untagged():
+                return _compute(*operands, side=side, platform=default_platform(), **params)
         return compiled(**params)(*operands)
 
     primitive.def_impl(impl)
@@ -113,7 +121,7 @@ def _primitive(side: Side, suffix: str = "") -> Primitive:
     for platform in ("cpu", "cuda", "rocm", "tpu", None):
         lowered = partial(_traced_once, side=side, platform=platform or "other")
         rule = mlir.lower_fun(lowered, multiple_results=False)
-        mlir.register_lowering(primitive, rule, platform=platform)
+        mlir.register_lowering(primitive, partial(_final, rule), platform=platform)
     return primitive
 
 

@@ -25,21 +25,16 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.interpreters import mlir
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-_PROBE = "probe"
 
 
 @dataclass(frozen=True)
 class Equation:
-    """A ``conv_general_dilated`` as it is traced: abstract values and parameters.
-
-    ``rhs_is_reversed`` tells whether the kernel was just reversed, as in a gradient by the input.
-    """
+    """A ``conv_general_dilated`` as it is traced: abstract values and parameters."""
 
     lhs: Any
     rhs: Any
     out: Any
     params: Mapping[str, Any]
-    rhs_is_reversed: bool
 
 
 Compute = Callable[[jax.Array, jax.Array], jax.Array]
@@ -74,8 +69,8 @@ def install(rule: Rule) -> bool:
     All others, and those it leaves, are lowered by the rule that JAX has for them.
     """
     try:
-        _register(rule)
-        works = _is_reached()
+        before = _registered()
+        works = _is_reached(rule, before)
     except (AttributeError, KeyError, TypeError):
         works = False
     if not works:
@@ -88,18 +83,24 @@ def install(rule: Rule) -> bool:
     return works
 
 
-def _register(rule: Rule) -> None:
+Entries = dict[str | None, Any]
+
+
+def _registered() -> Entries:
+    """JAX's rules for a convolution: by platform, and under None the one of all others."""
     primitive = lax.conv_general_dilated_p
     general = mlir._lowerings[primitive]
-    for platform in PLATFORMS:
-        entry = mlir._platform_specific_lowerings[platform].get(primitive, general)
-        lower = partial(_lower, rule, platform, entry.rule)
-        # Not cached: in a function of its own a rule would not see where its operands come from.
+    known = mlir._platform_specific_lowerings
+    return {name: known[name].get(primitive, general) for name in PLATFORMS} | {None: general}
+
+
+def _register(entries: Entries, rule: Rule | None) -> None:
+    """Let ``rule`` be asked first, or nothing but JAX's own rules."""
+    for platform, entry in entries.items():
+        lower = partial(_lower, rule, platform or "other", entry.rule) if rule else entry.rule
         mlir.register_lowering(
-            primitive, lower, platform=platform, inline=entry.inline, cacheable=False
+            lax.conv_general_dilated_p, lower, platform=platform, inline=entry.inline
         )
-    lower = partial(_lower, rule, "other", general.rule)
-    mlir.register_lowering(primitive, lower, inline=general.inline, cacheable=False)
 
 
 def _lower(
@@ -109,43 +110,30 @@ def _lower(
     tag = of(context.jaxpr_eqn_ctx)
     if tag is None:
         return original(context, lhs, rhs, **params)
-    if tag == _PROBE:
-        _reached.append(platform)
-    out = context.avals_out[0]
-    equation = Equation(*context.avals_in, out, params, _is_reversed(rhs, params))
-    compute = rule(equation, platform, tag) if tag != _PROBE else None
+    compute = rule(Equation(*context.avals_in, *context.avals_out, params), platform, tag)
     with untagged():  # what this is lowered to is final
         if compute is None:
             return original(context, lhs, rhs, **params)
         return mlir.lower_fun(compute, multiple_results=False)(context, lhs, rhs)
 
 
-def _is_reversed(value: Any, params: Mapping[str, Any]) -> bool:
-    """Whether a kernel comes from a ``reverse``, perhaps of another layout or dtype."""
-    for _ in range(4):
-        operation = getattr(value.owner, "operation", value.owner)
-        name = getattr(operation, "name", "")
-        if name == "stablehlo.reverse":
-            return True
-        if name not in ("stablehlo.reshape", "stablehlo.transpose", "stablehlo.convert"):
-            return False
-        value = operation.operands[0]
-    return False
+def _is_reached(rule: Rule, entries: Entries) -> bool:
+    """Register ``rule``, if rules are asked about a convolution under a tag, and about no other."""
+    asked: list[str] = []
 
-
-_reached: list[str] = []
-
-
-def _is_reached() -> bool:
-    """Whether a rule is asked about a convolution under a tag, and not about another."""
-    _reached.clear()
-    x = jax.ShapeDtypeStruct((1, 1, 1), jnp.float32)
+    def probe(equation: Equation, platform: str, tag: str) -> None:
+        asked.append(tag)
 
     def conv(x: jax.Array) -> jax.Array:
-        return lax.conv_general_dilated(x, x, (1,), "VALID", dimension_numbers=("NWC", "WIO", "NWC"))
+        return lax.conv(x, x, (1,), "VALID")
 
-    jax.jit(conv).trace(x).lower(lowering_platforms=("cpu",))
-    before = len(_reached)
-    with tagged(_PROBE):
+    x = jax.ShapeDtypeStruct((1, 1, 1), jnp.float32)
+    _register(entries, probe)
+    try:
         jax.jit(conv).trace(x).lower(lowering_platforms=("cpu",))
-    return before == 0 and _reached == ["cpu"]
+        with tagged("probe"):
+            jax.jit(conv).trace(x).lower(lowering_platforms=("cpu",))
+    finally:
+        works = asked == ["probe"]
+        _register(entries, rule if works else None)
+    return works

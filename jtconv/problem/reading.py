@@ -69,6 +69,15 @@ class Form:
         batch, channels = self.specs[0][:2]
         return channels == 0 != batch
 
+    @property
+    def is_backwards(self) -> bool:
+        """Whether input and output channels of rhs have changed places, as JAX has them in a dgrad.
+
+        A kernel is written "HWIO" or "OIHW", with the output channels at an end.
+        """
+        out, into = self.specs[1][:2]
+        return into in (0, self.rank + 1) and out not in (0, self.rank + 1)
+
     def size(self, array: int, axis: int) -> int:
         """Cells of an array (by number) along a spatial axis."""
         found: int = self.shapes[array][self.specs[array][2 + axis]]
@@ -126,20 +135,21 @@ class Move:
         return tuple(self.order.index(axis) for axis in range(len(self.order)))
 
 
-def readings(form: Form, rhs_is_reversed: bool) -> list[Reading]:
+def readings(form: Form) -> list[Reading]:
     """Every reading of a form, likeliest first; none where two of a, s and d are above 1.
 
     All give the same numbers, and only speed tells them apart, so which one was meant is guessed
-    from how JAX writes gradients.  A wgrad has batch and channels swapped, a dgrad has a kernel
-    that was reversed, and strides are likelier than dilations.
+    from how JAX writes gradients: a wgrad has batch and channels of lhs swapped, a dgrad the
+    channels of rhs, whose kernel was reversed; and strides are likelier than dilations.
 
     >>> conv = Form(
     ...     shapes=((1, 9, 2), (3, 2, 5), (1, 4, 5)), specs=((0, 2, 1), (2, 1, 0), (0, 2, 1)),
     ...     strides=(2,), lo=(0,), lhs_dilation=(1,), rhs_dilation=(1,)
     ... )
-    >>> [(r.roles, r.side) for r in readings(conv, rhs_is_reversed=False)][:2]
-    [('ywx', 'fprop'), ('yxw', 'wgrad')]
-    >>> readings(conv, rhs_is_reversed=False)[0].geometry.axes
+    >>> found = readings(conv)
+    >>> [(r.roles, r.side, r.turned) for r in found]
+    [('ywx', 'fprop', None), ('wyx', 'fprop', 'out'), ('yxw', 'wgrad', None), ('xyw', 'wgrad', 'out')]
+    >>> found[0].geometry.axes
     (Axis(x_size=4, kernel=3, y_size=9, stride=2, dilation=1, lo=0),)
     """
 
@@ -148,7 +158,7 @@ def readings(form: Form, rhs_is_reversed: bool) -> list[Reading]:
         return (
             is_wgrad != form.is_swapped,
             not is_wgrad and reading.roles[1] != "w",
-            (reading.turned == "rhs") != rhs_is_reversed or reading.turned == "out",
+            (reading.turned == "rhs") != form.is_backwards or reading.turned == "out",
             sum(axis.dilation > 1 for axis in reading.geometry),
         )
 

@@ -23,7 +23,7 @@ from jtconv.problem.task import ROLES, Task, Unsupported
 # method, or several, as ``method=`` takes them: what is inside the law is computed by that.
 FASTER = "faster"
 # A reading that makes more work than this many times that of another one is not what was meant.
-WORTH = 1.25
+WORTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def decide(equation: Equation, platform: str, tag: str) -> Decision:
     outside = _outside(equation)
     if outside is not None:
         return Decision(Choice(XLA, outside))
-    found = readings(form_of(equation), equation.rhs_is_reversed)
+    found = readings(form_of(equation))
     if not found:
         why = "strides and both dilations above 1: no transposed convolution, nor a gradient of one"
         return Decision(Choice(XLA, why))

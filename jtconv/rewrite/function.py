@@ -118,11 +118,12 @@ class accelerate:
             TypeError, ValueError: for a wrong argument.
 
         >>> import jax, jax.numpy as jnp
-        >>> x = jax.ShapeDtypeStruct((1, 8, 3), jnp.float32)
-        >>> w = jax.ShapeDtypeStruct((4, 3, 5), jnp.float32)
-        >>> up = lambda x, w: jax.lax.conv_transpose(x, w, (2,), "SAME")
-        >>> [(row.side, row.method) for row in accelerate.report(up, x, w, platform="cpu").rows]
-        [('dgrad', 'gemm')]
+        >>> x = jax.ShapeDtypeStruct((1, 3, 16, 16), jnp.float32)
+        >>> w = jax.ShapeDtypeStruct((3, 1, 5, 5), jnp.float32)
+        >>> def blur(x, w):
+        ...     return jax.lax.conv_general_dilated(x, w, (2, 2), "SAME", feature_group_count=3)
+        >>> [(row.side, row.method) for row in accelerate.report(blur, x, w, platform="cpu").rows]
+        [('fprop s2,2 g3', 'taps')]
         """
         f = accelerate(f)
         numbers, names = f._static if isinstance(f, accelerate) else ((), ())

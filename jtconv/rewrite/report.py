@@ -82,16 +82,16 @@ def report_of(
     named = default_platform() if platform is None else arguments.choice(
         "platform", platform, tag.PLATFORMS
     )
-    given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
-    fixed = {n % len(args) for n in static_argnums if -len(args) <= n < len(args)}
-    traced = {key: a for key, a in given.items() if key not in fixed.union(static_argnames)}
+    given: dict[str, Any] = {**{str(n): a for n, a in enumerate(args)}, **kwargs}
+    fixed = {str(n % len(args)) for n in static_argnums if -len(args) <= n < len(args)}
+    traced = {name: a for name, a in given.items() if name not in fixed.union(static_argnames)}
     leaves, tree = jax.tree.flatten(traced)
     arrays = {i: leaf for i, leaf in enumerate(leaves) if _is_array(leaf)}
 
     def call(arrays: dict[int, Any]) -> list[Any]:
         filled = jax.tree.unflatten(tree, [arrays.get(i, leaf) for i, leaf in enumerate(leaves)])
         every = {**given, **filled}
-        out = f(*(every[i] for i in range(len(args))), **{name: every[name] for name in kwargs})
+        out = f(*(every[str(n)] for n in range(len(args))), **{name: every[name] for name in kwargs})
         return [leaf for leaf in jax.tree.leaves(out) if isinstance(leaf, jax.Array)]
 
     jaxpr = jax.make_jaxpr(call)(arrays)
@@ -103,38 +103,23 @@ def _is_array(leaf: Any) -> bool:
 
 
 def _rows(jaxpr: Any, path: str, platform: str) -> Iterator[Row]:
-    produced: dict[Any, Any] = {}
     for eqn in jaxpr.eqns:
         name = eqn.primitive.name
         here = "/".join(part for part in (path, str(eqn.source_info.name_stack)) if part)
         if name == "conv_general_dilated":
-            yield _convolution(eqn, here, platform, _is_reversed(eqn.invars[1], produced))
+            yield _convolution(eqn, here, platform)
         elif name.startswith("jtconv_"):
             yield _ours(eqn, here, platform)
         else:
             inside = "/".join(part for part in (here, name) if part)
             for inner in jaxprs_in_params(eqn.params):
                 yield from _rows(inner, inside, platform)
-        produced.update((var, eqn) for var in eqn.outvars)
 
 
-def _is_reversed(var: Any, produced: dict[Any, Any]) -> bool:
-    """Whether a kernel comes from a ``rev``: as the rule for lowering looks for it."""
-    for _ in range(4):
-        eqn = produced.get(var) if not hasattr(var, "val") else None
-        name = eqn.primitive.name if eqn is not None else ""
-        if eqn is None or name == "rev":
-            return name == "rev"
-        if name not in ("reshape", "transpose", "convert_element_type"):
-            return False
-        var = eqn.invars[0]
-    return False
-
-
-def _convolution(eqn: Any, path: str, platform: str, rhs_is_reversed: bool) -> Row:
+def _convolution(eqn: Any, path: str, platform: str) -> Row:
     lhs, rhs = (var.aval for var in eqn.invars)
     out, value = eqn.outvars[0].aval, tag.of(eqn.ctx)
-    equation = tag.Equation(lhs, rhs, out, eqn.params, rhs_is_reversed)
+    equation = tag.Equation(lhs, rhs, out, eqn.params)
     if value is None:
         decision = Decision(Choice("xla", "traced outside of accelerate"))
     else:
