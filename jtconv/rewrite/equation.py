@@ -16,7 +16,7 @@ from jtconv.dispatch.choose import Choice, automatic, choose, cost, parse_method
 from jtconv.dispatch.replacement import XLA, replacement
 from jtconv.dispatch.tag import Compute, Equation
 from jtconv.problem import dtypes
-from jtconv.problem.reading import Form, Move, Reading, readings
+from jtconv.problem.reading import ARRAYS, Form, Move, Reading, readings
 from jtconv.problem.task import ROLES, Task, Unsupported
 
 # The tag of a function whose convolutions are replaced where that is faster. Any other tag is a
@@ -60,6 +60,9 @@ def decide(equation: Equation, platform: str, tag: str) -> Decision:
     if outside is not None:
         return Decision(Choice(XLA, outside))
     found = readings(form_of(equation))
+    if found and not any(map(_is_static, found)):
+        return Decision(Choice(XLA, "symbolic sizes of channels"))
+    found = [reading for reading in found if _is_static(reading)]
     if not found:
         why = "strides and both dilations above 1: no transposed convolution, nor a gradient of one"
         return Decision(Choice(XLA, why))
@@ -85,10 +88,11 @@ def _outside(equation: Equation) -> str | None:
     if any(AxisType.Explicit in aval.sharding.mesh.axis_types for aval in avals):
         return "explicit shardings, which are XLA's own here"
     params = equation.params
-    known = [n for aval in avals for n in aval.shape] + [n for pair in params["padding"] for n in pair]
-    if not all(isinstance(n, int) for n in known):
-        return "symbolic sizes"
-    if 0 in known[: sum(aval.ndim for aval in avals)]:
+    specs = params["dimension_numbers"]
+    space = [a.shape[axis] for a, spec in zip(avals, specs, strict=True) for axis in spec[2:]]
+    if not all(isinstance(n, int) for n in (*space, *(n for pad in params["padding"] for n in pad))):
+        return "symbolic sizes of space"
+    if any(n == 0 for aval in avals for n in aval.shape):
         return "no numbers in it"
     return None
 
@@ -107,6 +111,12 @@ def form_of(equation: Equation) -> Form:
         feature_groups=params["feature_group_count"],
         batch_groups=params["batch_group_count"],
     )
+
+
+def _is_static(reading: Reading) -> bool:
+    """Whether all sizes are numbers, but perhaps for the batch."""
+    shapes = [(role, reading.move(name).result) for role, name in zip(reading.roles, ARRAYS)]
+    return all(isinstance(n, int) for role, s in shapes for n in (s if role == "w" else s[1:]))
 
 
 def _task(reading: Reading, equation: Equation, platform: str) -> Task:
