@@ -2,10 +2,10 @@
 
     python -m tests.forms --seed 0 --cases 1000
 
-draws every combination of dilations, strides, padding of mixed sign, groups, batch groups, dimension
-numbers and dtypes, on 1 to 3 axes, in processes of their own, because XLA:CPU ends some.  Operands
-are small whole numbers, so that every sum is exact in every dtype.  What can be no side of the law
-must stay as JAX lowers it, to the letter.
+draws every combination of dilations, strides, padding of mixed sign, groups, batch groups,
+dimension numbers and dtypes, on 1 to 3 axes, in processes of their own, because XLA:CPU ends some.
+Operands are small whole numbers, so that every sum is exact in every dtype.  What can be no side of
+the law must stay as JAX lowers it, to the letter.
 """
 
 from __future__ import annotations
@@ -121,13 +121,13 @@ def draw(chance: random.Random, rank: int | None = None) -> Drawn:
 
 def _axis(chance: random.Random, unit: int | None, most: int) -> Any:
     m, k = chance.randint(1, most), chance.randint(1, most)
-    a, d, s = (
-        1 if array == unit else chance.choice((1, 1, 2, 3)) for array in range(3)
-    )
+    a, d, s = (1 if array == unit else chance.choice((1, 1, 2, 3)) for array in range(3))
     long, window = a * (m - 1) + 1, d * (k - 1) + 1
     lo = chance.choice((0, 0, 1, chance.randint(-long, window + 2)))
     hi = chance.choice((0, lo, chance.randint(-long, window + 2)))
-    lo, hi = (lo, hi) if long + lo + hi >= window else (lo, window - long - lo + chance.randint(0, 2))
+    lo, hi = (
+        (lo, hi) if long + lo + hi >= window else (lo, window - long - lo + chance.randint(0, 2))
+    )
     return (m, k, (long + lo + hi - window) // s + 1), a, d, s, (lo, hi)
 
 
@@ -143,7 +143,8 @@ def by_loops(drawn: Drawn, lhs: Any, rhs: Any, out: Any) -> tuple[np.ndarray, ..
             if all(p % a == 0 and 0 <= p // a < size[0] for p, a, size in known):
                 _add(drawn, arrays, results, (tuple(p // a for p, a, _ in known), t, i))
     return tuple(
-        result.transpose(np.argsort(spec)) for result, spec in zip(results, drawn.specs, strict=True)
+        result.transpose(np.argsort(spec))
+        for result, spec in zip(results, drawn.specs, strict=True)
     )
 
 
@@ -156,7 +157,11 @@ def _add(drawn: Drawn, arrays: Any, results: Any, cells: Any) -> None:
             rows = slice(g * b, (g + 1) * b)
         else:
             depth = slice(g * c, (g + 1) * c)
-        at = (rows, depth, *cells[0]), (width, slice(0, c), *cells[1]), (slice(0, b), width, *cells[2])
+        at = (
+            (rows, depth, *cells[0]),
+            (width, slice(0, c), *cells[1]),
+            (slice(0, b), width, *cells[2]),
+        )
         x, w, y = (a[place] for a, place in zip(arrays, at, strict=True))
         results[0][at[0]] += y @ w
         results[1][at[1]] += y.T @ x

@@ -110,7 +110,8 @@ def _lower(
     tag = of(context.jaxpr_eqn_ctx)
     if tag is None:
         return original(context, lhs, rhs, **params)
-    compute = rule(Equation(*context.avals_in, *context.avals_out, params), platform, tag)
+    (lhs_aval, rhs_aval), (out_aval,) = context.avals_in, context.avals_out
+    compute = rule(Equation(lhs_aval, rhs_aval, out_aval, params), platform, tag)
     with untagged():  # what this is lowered to is final
         if compute is None:
             return original(context, lhs, rhs, **params)

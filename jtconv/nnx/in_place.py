@@ -47,8 +47,9 @@ def accelerate(model: Model) -> Model:
     for _, node in nnx.iter_graph(model):
         ours = _ours(node)
         if ours is not None:
+            cls: Any = type(node)
             # Not by nnx's own setattr, which would write the class down as an attribute.
-            object.__setattr__(node, "__class__", _derived(type(node), ours))
+            object.__setattr__(node, "__class__", _derived(cls, ours))
     return model
 
 

@@ -108,7 +108,7 @@ class Reading:
         return _TURNED[ARRAYS[self.roles.index("y")]]
 
     def move(self, array: str) -> Move:
-        """How an array becomes canonical: ``x (N, *, C)``, ``w (*, C // g, O)``, ``y (N, *, O)``."""
+        """How an array becomes canonical, as x, w or y."""
         return _move(self, ARRAYS.index(array))
 
 
@@ -147,8 +147,8 @@ def readings(form: Form) -> list[Reading]:
     ...     strides=(2,), lo=(0,), lhs_dilation=(1,), rhs_dilation=(1,)
     ... )
     >>> found = readings(conv)
-    >>> [(r.roles, r.side, r.turned) for r in found]
-    [('ywx', 'fprop', None), ('wyx', 'fprop', 'out'), ('yxw', 'wgrad', None), ('xyw', 'wgrad', 'out')]
+    >>> [(r.roles, r.side) for r in found]
+    [('ywx', 'fprop'), ('wyx', 'fprop'), ('yxw', 'wgrad'), ('xyw', 'wgrad')]
     >>> found[0].geometry.axes
     (Axis(x_size=4, kernel=3, y_size=9, stride=2, dilation=1, lo=0),)
     """

@@ -90,7 +90,9 @@ def _outside(equation: Equation) -> str | None:
     params = equation.params
     specs = params["dimension_numbers"]
     space = [a.shape[axis] for a, spec in zip(avals, specs, strict=True) for axis in spec[2:]]
-    if not all(isinstance(n, int) for n in (*space, *(n for pad in params["padding"] for n in pad))):
+    if not all(
+        isinstance(n, int) for n in (*space, *(n for pad in params["padding"] for n in pad))
+    ):
         return "symbolic sizes of space"
     if any(n == 0 for aval in avals for n in aval.shape):
         return "no numbers in it"
@@ -115,7 +117,8 @@ def form_of(equation: Equation) -> Form:
 
 def _is_static(reading: Reading) -> bool:
     """Whether all sizes are numbers, but perhaps for the batch."""
-    shapes = [(role, reading.move(name).result) for role, name in zip(reading.roles, ARRAYS)]
+    names = zip(reading.roles, ARRAYS, strict=True)
+    shapes = [(role, reading.move(name).result) for role, name in names]
     return all(isinstance(n, int) for role, s in shapes for n in (s if role == "w" else s[1:]))
 
 

@@ -69,12 +69,14 @@ class accelerate:
         static_argnums: int | Sequence[int] = (),
         static_argnames: str | Sequence[str] = (),
     ) -> Any:
+        """``f`` itself where it is accelerated already, or cannot be."""
         if isinstance(f, accelerate):
             return f
         _check_function(f)
         return _made(f, equation.FASTER, _static(static_argnums, static_argnames))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function itself returns."""
         with tag.tagged(self._tag):
             return self.__wrapped__(*args, **kwargs)
 
@@ -83,7 +85,7 @@ class accelerate:
         return self if instance is None else types.MethodType(self, instance)
 
     def __getattr__(self, name: str) -> Any:
-        """Of the function within: what can be called, such as ``lower``, is called under the tag."""
+        """Of the function within; what can be called, such as ``lower``, is so under the tag."""
         if name.startswith("__"):
             raise AttributeError(name)
         found = getattr(self.__wrapped__, name)

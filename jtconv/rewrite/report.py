@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,8 +78,10 @@ def report_of(
     platform: str | None,
 ) -> Report:
     """The report on an accelerated function called with these arguments."""
-    named = default_platform() if platform is None else arguments.choice(
-        "platform", platform, tag.PLATFORMS
+    named = (
+        default_platform()
+        if platform is None
+        else arguments.choice("platform", platform, tag.PLATFORMS)
     )
     given: dict[str, Any] = {**{str(n): a for n, a in enumerate(args)}, **kwargs}
     fixed = {str(n % len(args)) for n in static_argnums if -len(args) <= n < len(args)}
@@ -91,7 +92,9 @@ def report_of(
     def call(arrays: dict[int, Any]) -> list[Any]:
         filled = jax.tree.unflatten(tree, [arrays.get(i, leaf) for i, leaf in enumerate(leaves)])
         every = {**given, **filled}
-        out = f(*(every[str(n)] for n in range(len(args))), **{name: every[name] for name in kwargs})
+        out = f(
+            *(every[str(n)] for n in range(len(args))), **{name: every[name] for name in kwargs}
+        )
         return [leaf for leaf in jax.tree.leaves(out) if isinstance(leaf, jax.Array)]
 
     jaxpr = jax.make_jaxpr(call)(arrays)
@@ -137,21 +140,21 @@ def _convolution(eqn: Any, path: str, platform: str) -> Row:
 
 def _ours(eqn: Any, path: str, platform: str) -> Row:
     """A primitive of jtconv, called as such."""
-    avals, out = [var.aval for var in eqn.invars], eqn.outvars[0].aval
+    (a, b), out = (var.aval for var in eqn.invars[:2]), eqn.outvars[0].aval
     side = eqn.primitive.name.removeprefix("jtconv_").removesuffix("_biased")
     params = eqn.params
     task = Task.of(
         side,
         params["geometry"],
-        dict(zip(ROLES[side][:2], (a.shape for a in avals[:2]), strict=True)),
-        avals[0].dtype,
+        dict(zip(ROLES[side][:2], (a.shape, b.shape), strict=True)),
+        a.dtype,
         params["result"],
         platform,
         params["precision"],
     )
     choice = choose(params["method"], task)
     reason = f"a call of jtconv: {choice.reason}"
-    return Row(path, _source(eqn), _shapes(*avals[:2], out), _side(task), choice.method, reason)
+    return Row(path, _source(eqn), _shapes(a, b, out), _side(task), choice.method, reason)
 
 
 def _shapes(lhs: Any, rhs: Any, out: Any) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import lax
+from jax.interpreters import mlir
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -131,7 +132,9 @@ NESTED: dict[str, Callable[..., Any]] = {
     "gradient": lambda x, w: jax.grad(lambda x, w: jnp.sum(jnp.sin(conv(x, w))), (0, 1))(x, w),
     "named_call": lambda x, w: jax.named_call(conv, name="here")(x, w),
     "callback": lambda x, w: conv(
-        jax.pure_callback(lambda x: x, jax.ShapeDtypeStruct(x.shape, x.dtype), lax.stop_gradient(x)),
+        jax.pure_callback(
+            lambda x: x, jax.ShapeDtypeStruct(x.shape, x.dtype), lax.stop_gradient(x)
+        ),
         w,
     ),
     "pytrees": lambda x, w: {"y": [conv(x, w), None], "w": (w, "name")},
@@ -166,7 +169,7 @@ def test_at_any_depth_and_in_gradients(name):
 def test_eager(name):
     f, (x, w) = NESTED[name], operands()
     got, want = accelerate(f)(x, w), f(x, w)
-    assert jax.tree.structure(got) == jax.tree.structure(want)
+    assert str(jax.tree.structure(got)) == str(jax.tree.structure(want))
     for mine, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         if isinstance(mine, jax.Array):
             assert_close(mine, theirs, slack=4.0)
@@ -307,8 +310,8 @@ def test_names_survive():
         with jax.named_scope("block_1"):
             return conv(x, w)
 
-    compiled = jax.jit(accelerate(f)).lower(*operands()).compile().as_text()
-    assert "block_1/jtconv_fprop_taps" in compiled or "block_1" in compiled
+    lowered = jax.jit(accelerate(f)).lower(*operands()).as_text(debug_info=True)
+    assert "block_1/jit(_compute)" in lowered and "jtconv_fprop_taps" in lowered
 
 
 def test_sharded_operands():
@@ -321,7 +324,7 @@ def test_sharded_operands():
     for mine, theirs in zip(got, want, strict=True):
         assert_close(mine, theirs, slack=8.0)
     assert got[0].sharding.spec == P("data")
-    text = f.lower(there, w).compile().as_text()
+    text = str(f.lower(there, w).compile().as_text())
     assert "all-gather" not in text and "all-to-all" not in text
 
 
@@ -482,8 +485,8 @@ def nothing(**_):
 
 
 UNKNOWN = {
-    "no rules": (tag.mlir, "_lowerings", None),
-    "no rules of platforms": (tag.mlir, "_platform_specific_lowerings", None),
+    "no rules": (mlir, "_lowerings", None),
+    "no rules of platforms": (mlir, "_platform_specific_lowerings", None),
     "a tag that does not arrive": (tag, "set_xla_metadata", nothing),
 }
 

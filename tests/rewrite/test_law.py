@@ -41,14 +41,20 @@ SMALL = forms.Drawn(
 def test_a_wrong_number_is_noticed(monkeypatch):
     assert forms.trouble(SMALL) is None
     loops = forms.by_loops
-    monkeypatch.setattr(forms, "by_loops", lambda *a: (loops(*a)[0], loops(*a)[1] + 1, loops(*a)[2]))
+    monkeypatch.setattr(
+        forms, "by_loops", lambda *a: (loops(*a)[0], loops(*a)[1] + 1, loops(*a)[2])
+    )
     assert forms.trouble(SMALL) == "accelerate first: wrong gradient by rhs"
 
 
 def test_a_form_outside_the_law_is_lowered_as_jax_does():
-    both = {"sizes": ((3, 2, 3),), "padding": ((2, 2),)}
     outside = dataclasses.replace(
-        SMALL, lhs_dilation=(2,), rhs_dilation=(2,), strides=(2,), **both
+        SMALL,
+        sizes=((3, 2, 3),),
+        padding=((2, 2),),
+        lhs_dilation=(2,),
+        rhs_dilation=(2,),
+        strides=(2,),
     )
     assert not outside.is_inside and forms.trouble(outside) is None
 
