@@ -43,7 +43,7 @@ def replacement(task: Task, form: Form) -> Choice:
         return choice
     for slow in SLOW:
         if task.side in slow.sides and task.dtype.name in slow.dtypes and slow.when(task, form):
-            return Choice(choice.method, slow.reason, choice.tile)
+            return Choice(choice.method, f"{slow.reason}; {choice.reason}", choice.tile)
     return Choice(XLA, "not known to be slow")
 
 

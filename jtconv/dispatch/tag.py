@@ -24,7 +24,7 @@ from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 from jax.interpreters import mlir
 
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+from jtconv.devices import PLATFORMS
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from jax.extend.core import jaxprs_in_params
 
+from jtconv import devices
 from jtconv.dispatch import tag
 from jtconv.dispatch.choose import Choice, choose
-from jtconv.dispatch.choose import platform as default_platform
 from jtconv.problem import arguments
 from jtconv.problem.task import ROLES, Task
 from jtconv.rewrite.equation import Decision, decide
@@ -79,9 +79,9 @@ def report_of(
 ) -> Report:
     """The report on an accelerated function called with these arguments."""
     named = (
-        default_platform()
+        devices.platform()
         if platform is None
-        else arguments.choice("platform", platform, tag.PLATFORMS)
+        else arguments.choice("platform", platform, devices.PLATFORMS)
     )
     given: dict[str, Any] = {**{str(n): a for n, a in enumerate(args)}, **kwargs}
     fixed = {str(n % len(args)) for n in static_argnums if -len(args) <= n < len(args)}
