@@ -337,8 +337,14 @@ def chains() -> dict[str, Chain]:
     dequantize = "DequantizeLinear", ["q", "s", "z"], ["W"]
     one: dict[str, Any] = {"s": np.float32(0.025), "z": np.int8(3)}
     two: dict[str, Any] = {"s": rng.random(2).astype("float32"), "z": np.array([1, -2], "int8")}
-    three: dict[str, Any] = {"s": rng.random(3).astype("float32"), "z": np.array([1, -2, 7], "int8")}
-    blocks: dict[str, Any] = {"s": rng.random((2, 3, 2)).astype("float32"), "z": np.ones((2, 3, 2), "int8")}
+    three: dict[str, Any] = {
+        "s": rng.random(3).astype("float32"),
+        "z": np.array([1, -2, 7], "int8"),
+    }
+    blocks: dict[str, Any] = {
+        "s": rng.random((2, 3, 2)).astype("float32"),
+        "z": np.ones((2, 3, 2), "int8"),
+    }
     unsigned: dict[str, Any] = {"q": q.view("uint8"), "s": np.float32(0.1), "z": np.uint8(128)}
     norm: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
         ("Div", ["w", "n"], ["u"], {}), ("Mul", ["g", "u"], ["W"], {}),

@@ -12,14 +12,10 @@ from jax import lax
 from jtconv.problem.geometry import Axis
 from jtconv.problem.reading import Form, readings
 from jtconv.rewrite.function import accelerate, forced
+from tests.selection import rows
 
-# One axis: sizes of lhs and rhs, then a, d, s and the padding.
-AXES = [
-    (m, k, a, d, s, lo, hi)
-    for m, k in ((1, 1), (4, 3), (3, 5), (1, 3), (5, 1))
-    for a, d, s in itertools.product((1, 2, 3), repeat=3)
-    for lo, hi in ((0, 0), (2, -1), (-1, 3), (4, 4))
-]
+# One axis: cells of lhs and rhs.
+SIZES = ((1, 1), (4, 3), (3, 5), (1, 3), (5, 1))
 
 
 def products(m: int, k: int, a: int, d: int, s: int, lo: int, n: int) -> set[tuple[int, int, int]]:
@@ -33,27 +29,29 @@ def by_law(axis: Axis) -> set[tuple[int, int, int]]:
     return {(i, t, cell) for cell in range(axis.y_size) for i, t in axis.taps(cell)}
 
 
-@pytest.mark.parametrize(("m", "k", "a", "d", "s", "lo", "hi"), AXES)
-def test_every_reading_has_the_products_of_the_convolution(m, k, a, d, s, lo, hi):
-    n = (a * (m - 1) + 1 + lo + hi - d * (k - 1) - 1) // s + 1
-    if n < 1:
-        return
+@pytest.mark.parametrize(("m", "k"), SIZES)
+def test_every_reading_has_the_products_of_the_convolution(m, k):
+    for a, d, s in itertools.product((1, 2, 3), repeat=3):
+        for lo, hi in ((0, 0), (2, -1), (-1, 3), (4, 4)):
+            n = (a * (m - 1) + lo + hi - d * (k - 1)) // s + 1
+            if n >= 1:
+                check_readings(m, k, n, a, d, s, lo)
+
+
+def check_readings(m: int, k: int, n: int, a: int, d: int, s: int, lo: int) -> None:
     form = Form(((1, 1, m), (1, 1, k), (1, 1, n)), ((0, 1, 2),) * 3, (s,), (lo,), (a,), (d,))
     want, found = products(m, k, a, d, s, lo, n), readings(form)
-    units = [m == 1 or a == 1, n == 1 or s == 1, k == 1 or d == 1]
-    assert len(found) == 2 * sum(units)
+    assert len(found) == 2 * sum((m == 1 or a == 1, n == 1 or s == 1, k == 1 or d == 1))
     for reading in found:
         at = [reading.roles.index(role) for role in "xwy"]
         got = set()
         for triple in by_law(reading.geometry.axes[0]):
-            cells = [0, 0, 0]
-            for place, cell in zip(at, triple, strict=True):
-                cells[place] = cell
+            cells = dict(zip(at, triple, strict=True))
             if reading.turned == "rhs":
                 cells[1] = k - 1 - cells[1]
             if reading.turned == "out":
                 cells[2] = n - 1 - cells[2]
-            got.add(tuple(cells))
+            got.add((cells[0], cells[1], cells[2]))
         assert got == want, reading
 
 
@@ -78,9 +76,16 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("batched", [False, True], ids=["", "vmap"])
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", GEOMETRIES)
+WRITTEN = {
+    f"{name}, {layout}{', vmap' * batched}": (name, layout, batched)
+    for name in GEOMETRIES
+    for layout in LAYOUTS
+    for batched in (False, True)
+}
+DEFAULT = ("3x3, last", "stem, first", "depthwise s2, last, vmap", "patchify, mixed")
+
+
+@pytest.mark.parametrize(("name", "layout", "batched"), rows(WRITTEN, default=DEFAULT))
 def test_gradients_that_jax_wrote_are_read_as_meant(name, layout, batched):
     k, s, d, padding, groups, size = GEOMETRIES[name]
     numbers = LAYOUTS[layout]
