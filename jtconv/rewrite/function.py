@@ -27,7 +27,8 @@ class accelerate:
     whole. What is not expected to be faster stays XLA's own, as does what jtconv cannot compute.
     Nothing else changes: the function is called as it is, and all else that JAX does with it, from
     donation to sharding, stays JAX's. The choice is made when a program is lowered, for the
-    platform that it is lowered for.
+    platform that it is lowered for; numbers differ by rounding, and where ``fft`` is chosen what is
+    not finite spreads (the report says where).
 
     Args:
         f: any function; its arguments and results are its own affair.
