@@ -121,15 +121,24 @@ def _advised_tile(method: str, task: Task) -> str | None:
     return advisor.tile(task, method) if advisor else None
 
 
+def advised(task: Task) -> Choice | None:
+    """What the advisor says, if there is one that knows, of a method that can do it."""
+    advisor: Advisor | None = ADVISOR.value
+    method = advisor.advise(task) if advisor else None
+    if method is None:
+        return None
+    tile = _advised_tile(method, task)
+    if refusal(method, replace(task, tile=tile)) is not None:
+        return None
+    how = f", in tiles of {tile}" if tile else ""
+    return Choice(method, f"measured fastest by the tuning in force{how}", tile)
+
+
 def automatic(task: Task) -> Choice:
     """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
-    advisor: Advisor | None = ADVISOR.value
-    advised = advisor.advise(task) if advisor else None
-    if advised is not None:
-        tile = _advised_tile(advised, task)
-        how = f", in tiles of {tile}" if tile else ""
-        if refusal(advised, replace(task, tile=tile)) is None:
-            return Choice(advised, f"measured fastest by the tuning in force{how}", tile)
+    measured = advised(task)
+    if measured is not None:
+        return measured
     least: Choice | None = None  # the first that holds too much, for want of a better one
     for rule in RULES:
         if rule.fits(task) and refusal(rule.method, task) is None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jtconv.dispatch.choose import Choice, automatic
+from jtconv.dispatch.choose import Choice, advised, automatic
 from jtconv.problem.reading import Form
 from jtconv.problem.task import Side, Task
 
@@ -36,11 +36,12 @@ def replacement(task: Task, form: Form) -> Choice:
     """
     if task.platform != "cpu":
         return Choice(XLA, f"nothing is measured on {task.platform}")
-    choice = automatic(task)
+    measured = advised(task)
+    choice = measured or automatic(task)
     if choice.method == "dilated":
         return Choice(XLA, f"as jtconv would compute it: {choice.reason}")
-    if "tuning" in choice.reason:
-        return choice
+    if measured:
+        return measured
     for slow in SLOW:
         if task.side in slow.sides and task.dtype.name in slow.dtypes and slow.when(task, form):
             return Choice(choice.method, f"{slow.reason}; {choice.reason}", choice.tile)
@@ -82,7 +83,7 @@ SLOW = (
     # k7 s2, 64 -> 3, 112x112: 44 / 31 ms; k4 s2, 64 -> 3, 32x32: 0.65 / 0.46
     Slow(
         lambda task, form: _is_strided(task) and task.y_channels <= 4,
-        "a stride and few channels to write: XLA multiplies zeros",
+        "a stride and few channels to write: XLA was measured to be slower",
         sides=("dgrad",),
     ),
     # k16 s16, 192 -> 3, 14x14: 85 / 1.6 ms

@@ -22,8 +22,8 @@ from jtconv.problem.task import ROLES, Task, Unsupported
 # The tag of a function whose convolutions are replaced where that is faster. Any other tag is a
 # method, or several, as ``method=`` takes them: what is inside the law is computed by that.
 FASTER = "faster"
-# A reading that makes more work than this many times that of another one is not what was meant.
-WORTH = 2.0
+# A reading that makes this many times the useful products is not taken before the others are seen.
+WASTEFUL = 2.0
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,17 @@ def _task(reading: Reading, equation: Equation, platform: str) -> Task:
 
 
 def _most_plausible(found: list[Reading], tasks: list[Task]) -> tuple[Reading, Task]:
-    """The likeliest reading among those that make hardly more work than the one with least."""
-    works = [cost(automatic(task).method, task).multiply_adds for task in tasks]
-    least = min(works)
-    columns = zip(found, tasks, works, strict=True)
-    return next((r, task) for r, task, work in columns if work <= WORTH * least)
+    """The likeliest reading that is computed without much waste, or else the one with least work.
+
+    Useful products are the same in all of them.
+    """
+    works = []
+    for reading, task in zip(found, tasks, strict=True):
+        works.append(cost(automatic(task).method, task).multiply_adds)
+        if works[-1] <= WASTEFUL * task.multiply_adds:
+            return reading, task
+    least = works.index(min(works))
+    return found[least], tasks[least]
 
 
 def _compute(
