@@ -328,6 +328,15 @@ class Chain(NamedTuple):
     opset: int = 21
 
 
+def negated(name: str) -> Any:
+    """A branch that reads a value of the graph around it."""
+    import onnx
+
+    made = onnx.helper.make_tensor_value_info(f"-{name}", 1, None)
+    node = onnx.helper.make_node("Neg", [name], [f"-{name}"])
+    return onnx.helper.make_graph([node], f"negated {name}", [], [made])
+
+
 def chains() -> dict[str, Chain]:
     """Every way to keep a kernel of shape (2, 3, 4) that people use."""
     rng = np.random.default_rng(0)
@@ -391,6 +400,10 @@ def chains() -> dict[str, Chain]:
             [("Split", ["w"], ["first", "W"], {"axis": 0, "num_outputs": 2})],
             {"w": np.concatenate([w, 2 * w])},
         ),
+        "a branch of constants": Chain(
+            [("If", ["c"], ["W"], {"then_branch": "w", "else_branch": "v"})],
+            {"c": np.array(False), "w": w, "v": 3 * w},
+        ),
         "a shape filled": Chain(
             [("ConstantOfShape", ["shape"], ["W"], {})], {"shape": np.array([2, 3, 4])}
         ),
@@ -398,9 +411,14 @@ def chains() -> dict[str, Chain]:
 
 
 def nodes_of(chain: Chain) -> list[Any]:
+    """Branches are given by the name of what they negate."""
     import onnx
 
-    return [onnx.helper.make_node(*node, **more) for *node, more in chain.nodes]
+    made = []
+    for *node, attributes in chain.nodes:
+        branches = {k: negated(v) for k, v in attributes.items() if k.endswith("_branch")}
+        made.append(onnx.helper.make_node(*node, **{**attributes, **branches}))
+    return made
 
 
 @pytest.mark.peer("onnxruntime")
