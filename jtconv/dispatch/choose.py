@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
 from jtconv.devices import PLATFORMS
-from jtconv.dispatch.rules import RULES, holds_too_much
+from jtconv.dispatch.rules import RULES, Rule, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
 
@@ -128,6 +129,9 @@ class Advisor(Protocol):
     def tile(self, task: Task, method: str) -> str | None:
         """The block sizes of ``method`` for ``task``, or None to leave them to the method."""
 
+    def seconds(self, task: Task, method: str) -> float | None:
+        """What ``method`` took for ``task``, or None where that is not known."""
+
 
 # Part of the key of jax.jit's caches: under another advisor a function is traced anew.
 ADVISOR = jax.make_user_context(None)
@@ -153,11 +157,13 @@ def advised(task: Task) -> Choice | None:
 
 def automatic(task: Task) -> Choice:
     """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
-    measured = advised(task)
-    if measured is not None:
-        return measured
+    return advised(task) or ruled(task, RULES)
+
+
+def ruled(task: Task, rules: Iterable[Rule]) -> Choice:
+    """The first of ``rules`` that fits, whose method can do the task in bounds."""
     least: Choice | None = None  # the first that holds too much, for want of a better one
-    for rule in RULES:
+    for rule in rules:
         if rule.fits(task) and refusal(rule.method, task) is None:
             choice = Choice(rule.method, rule.reason)
             if not holds_too_much(task, cost(rule.method, task)):

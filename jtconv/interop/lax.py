@@ -11,7 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jtconv.conventions.lax import Padding, crops
 from jtconv.interop import call
-from jtconv.problem import layout
+from jtconv.problem import dtypes, layout
 from jtconv.rewrite.function import accelerating
 
 __all__ = ["conv_general_dilated", "conv_transpose", "crops"]
@@ -100,13 +100,15 @@ def conv_general_dilated(
             out_sharding: as in lax.
 
     Raises:
-        ValueError, TypeError: as lax does.
+        ValueError, TypeError: as lax does, and for lists and numbers in place of arrays.
 
     >>> import jax.numpy as jnp
     >>> conv_general_dilated(jnp.ones((1, 3, 8)), jnp.ones((6, 1, 4)), (2,), "SAME",
     ...                      feature_group_count=3).shape
     (1, 6, 4)
     """
+    dtypes.check_array("lhs", lhs)
+    dtypes.check_array("rhs", rhs)
     with accelerating():
         return lax.conv_general_dilated(
             lhs,

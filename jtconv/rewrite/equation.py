@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.sharding import AxisType
 
+from jtconv.algorithms.common.what_meets import by_law
 from jtconv.dispatch import primitives
-from jtconv.dispatch.choose import Choice, automatic, choose, cost, parse_method
-from jtconv.dispatch.replacement import XLA, replacement
+from jtconv.dispatch.choose import Choice, choose, cost, parse_method, spreads
+from jtconv.dispatch.replacement import XLA, candidate, replacement
 from jtconv.dispatch.tag import Compute, Equation
 from jtconv.problem import dtypes
 from jtconv.problem.reading import ARRAYS, Form, Move, Reading, readings
@@ -28,11 +30,17 @@ WASTEFUL = 2.0
 
 @dataclass(frozen=True)
 class Decision:
-    """What computes an equation, and why; ``reading`` is None where it is left to XLA unread."""
+    """What computes an equation, and why; ``reading`` is None where it is left to XLA unread.
+
+    ``gain`` is XLA's time over ours, the least and the most expected, where anything is known of
+    it; ``contained`` the operands whose infinities the method might spread.
+    """
 
     choice: Choice
     reading: Reading | None = None
     task: Task | None = None
+    gain: tuple[float, float] | None = None
+    contained: str = ""
 
     @property
     def is_left(self) -> bool:
@@ -45,13 +53,9 @@ def rule(equation: Equation, platform: str, tag: str) -> Compute | None:
     decision = decide(equation, platform, tag)
     if decision.is_left or decision.reading is None:
         return None
-    return partial(
-        _compute,
-        reading=decision.reading,
-        method=(decision.choice.method,),
-        precision=dtypes.precision(equation.params["precision"]),
-        result=equation.out.dtype.name,
-    )
+    method, contained = decision.choice.method, decision.contained
+    side = partial(_side, task=decision.task, method=method, contained=contained)
+    return partial(_compute, reading=decision.reading, side=side)
 
 
 def decide(equation: Equation, platform: str, tag: str) -> Decision:
@@ -69,7 +73,10 @@ def decide(equation: Equation, platform: str, tag: str) -> Decision:
     tasks = [_task(reading, equation, platform) for reading in found]
     reading, task = _most_plausible(found, tasks)
     if tag == FASTER:
-        return Decision(replacement(task, reading.form), reading, task)
+        ours = replacement(task, reading.form)
+        is_left = ours.choice.method == XLA
+        contained = "" if is_left else spreads(ours.choice.method, task)
+        return Decision(ours.choice, reading, task, ours.gain, contained)
     try:
         return Decision(choose(parse_method(tag.split(",")), task), reading, task)
     except Unsupported as refusal:
@@ -137,7 +144,7 @@ def _most_plausible(found: list[Reading], tasks: list[Task]) -> tuple[Reading, T
     """
     works = []
     for reading, task in zip(found, tasks, strict=True):
-        works.append(cost(automatic(task).method, task).multiply_adds)
+        works.append(cost(candidate(task).method, task).multiply_adds)
         if works[-1] <= WASTEFUL * task.multiply_adds:
             return reading, task
     least = works.index(min(works))
@@ -145,13 +152,7 @@ def _most_plausible(found: list[Reading], tasks: list[Task]) -> tuple[Reading, T
 
 
 def _compute(
-    lhs: jax.Array,
-    rhs: jax.Array,
-    *,
-    reading: Reading,
-    method: tuple[str, ...],
-    precision: Any,
-    result: str,
+    lhs: jax.Array, rhs: jax.Array, *, reading: Reading, side: Callable[..., jax.Array]
 ) -> jax.Array:
     """The equation by a side of the law: both operands made canonical, and the result back."""
     space = range(lhs.ndim - 2)
@@ -161,14 +162,30 @@ def _compute(
         reading.roles[0]: _enter(lhs, reading.move("lhs")),
         reading.roles[1]: _enter(rhs, reading.move("rhs")),
     }
-    bind = getattr(primitives, reading.side)
-    a, b = (arrays[role] for role in ROLES[reading.side][:2])
-    geometry = reading.geometry
-    out = bind(a, b, geometry=geometry, method=method, precision=precision, result=result)
+    out = side(*(arrays[role] for role in ROLES[reading.side][:2]))
     out = _leave(out, reading.move("out"))
     if reading.turned == "out":
         out = lax.rev(out, [reading.form.specs[2][2 + axis] for axis in space])
     return out
+
+
+@partial(jax.jit, static_argnames=("task", "method", "contained"))
+def _side(a: jax.Array, b: jax.Array, task: Task, method: str, contained: str) -> jax.Array:
+    """The side by ``method``; by the law where one of the operands ``contained`` is not finite.
+
+    The law makes nothing infinite that is finite by XLA, nor anything finite that it must not.
+    """
+    bind = getattr(primitives, task.side)
+    result, precision = task.result_dtype.name, task.precision
+    fast: jax.Array = bind(
+        a, b, geometry=task.geometry, method=(method,), precision=precision, result=result
+    )
+    if not contained:
+        return fast
+    operands = dict(zip(ROLES[task.side], (a, b), strict=False))
+    finite = jnp.stack([jnp.isfinite(operands[role]).all() for role in contained]).all()
+    kept: jax.Array = lax.cond(finite, lambda: fast, lambda: by_law(a, b, task).astype(fast.dtype))
+    return kept
 
 
 def _enter(a: jax.Array, move: Move) -> jax.Array:

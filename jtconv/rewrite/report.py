@@ -25,6 +25,8 @@ class Row:
 
     ``path`` leads through JAX's functions to it (``"jit/scan"``) and through the model's own
     names. ``side`` is the side of the law that it was read as, "" where it cannot be read.
+    ``gain`` is XLA's time over ours, the least and the most that were measured in other layers of
+    the kind; under a tuning, of this one. It is None where nothing was measured or replaced.
     """
 
     path: str
@@ -33,11 +35,24 @@ class Row:
     side: str
     method: str
     reason: str
+    gain: tuple[float, float] | None = None
 
     @property
     def is_left(self) -> bool:
         """Whether it stays XLA's own."""
         return self.method == "xla"
+
+
+GAIN = (
+    "gain: XLA's time over ours, from least to most, as measured in some layers of the kind on two "
+    "cores of a CPU; under a tuning, in this one"
+)
+
+
+def _times(gain: tuple[float, float] | None) -> str:
+    if gain is None:
+        return ""
+    return "-".join(dict.fromkeys(f"{ratio:.{0 if ratio >= 10 else 1}f}" for ratio in gain))
 
 
 @dataclass(frozen=True)
@@ -57,8 +72,11 @@ class Report:
             f"{len(self.replaced)} of {len(self.rows)} convolutions computed by jtconv "
             f"on {self.platform}"
         )
-        head = ("where", "source", "shapes", "side", "by", "why")
-        cells = [(r.path, r.source, r.shapes, r.side, r.method, r.reason) for r in self.rows]
+        head = ("where", "source", "shapes", "side", "by", "gain", "why")
+        cells = [
+            (r.path, r.source, r.shapes, r.side, r.method, _times(r.gain), r.reason)
+            for r in self.rows
+        ]
         if not cells:
             return title
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
@@ -66,7 +84,7 @@ class Report:
             "  ".join(map(str.ljust, row, widths)).rstrip()  # a column each
             for row in (head, *cells)
         )
-        return "\n".join((title, *lines))
+        return "\n".join((title, *lines, *([GAIN] if any(r.gain for r in self.rows) else ())))
 
 
 def report_of(
@@ -135,6 +153,7 @@ def _convolution(eqn: Any, path: str, platform: str) -> Row:
         _side(task) if task else "",
         decision.choice.method,
         decision.choice.reason,
+        decision.gain,
     )
 
 

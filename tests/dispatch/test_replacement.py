@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
+import jtconv
 from jtconv import accelerate
 from jtconv.dispatch.choose import ADVISOR
+from jtconv.dispatch.replacement import SLOW
 from jtconv.problem.task import Task
 
 # name: kernel, stride, groups, channels in and out, input size; and which of the forward pass, the
@@ -42,13 +44,17 @@ def gradients(stride: int, groups: int) -> Any:
     return jax.grad(loss, (0, 1))
 
 
-def replaced(layer: tuple[Any, ...], dtype: Any = jnp.float32, platform: str = "cpu") -> str:
+def report_of(layer: tuple[Any, ...], dtype: Any = jnp.float32, platform: str = "cpu") -> Any:
     kernel, stride, groups, channels, features, size, _ = layer
     x = jax.ShapeDtypeStruct((2, *size, channels), dtype)
     w = jax.ShapeDtypeStruct((*kernel, channels // groups, features), dtype)
     report = accelerate.report(gradients(stride, groups), x, w, platform=platform)
     assert [row.side.split()[0] for row in report.rows] == ["fprop", "wgrad", "dgrad"]
-    return " ".join(row.side.split()[0] for row in report.replaced)
+    return report
+
+
+def replaced(*args: Any, **keywords: Any) -> str:
+    return " ".join(row.side.split()[0] for row in report_of(*args, **keywords).replaced)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -78,6 +84,9 @@ class Measured:
     def tile(self, task: Task, method: str) -> None:
         return None
 
+    def seconds(self, task: Task, method: str) -> float | None:
+        return {"dilated": 3.0, self.method: 2.0}.get(method)
+
 
 @pytest.mark.parametrize(("method", "want"), [("phases", "phases"), ("dilated", "xla")])
 def test_what_a_tuning_measured_goes_before_the_rules(method, want):
@@ -87,3 +96,31 @@ def test_what_a_tuning_measured_goes_before_the_rules(method, want):
     with ADVISOR(Measured(method)):
         rows = accelerate.report(gradient, x, w, platform="cpu").rows
     assert {row.method for row in rows} == {want}
+    assert {row.gain for row in rows} == {None if want == "xla" else (1.5, 1.5)}
+
+
+def test_transforms_are_not_taken():
+    """They round relative to the largest numbers, which nobody asked for: neither by a rule..."""
+    x, w = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, 4096, 8), (1023, 1, 8)))
+    plan = jtconv.explain(x, w, op="conv", padding="SAME", groups=8)
+    assert [side.choice.method for side in plan.sides] == ["fft"] * 3
+
+    def methods() -> set[str]:
+        report = accelerate.report(gradients(1, 8), x, w, platform="cpu")
+        return {row.method for row in report.rows}
+
+    assert "fft" not in methods()
+    with ADVISOR(Measured("fft")):  # ... nor where a tuning found them to be faster
+        assert "fft" not in methods()
+
+
+def test_the_gain_is_one_that_was_measured():
+    for slow in SLOW:
+        for side, times in slow.times.items():
+            least, most = slow.gain(side)
+            assert all(1.3 < least <= theirs / ours <= most for theirs, ours in times)
+    rows = report_of(LAYERS["depthwise"]).rows
+    assert [row.gain for row in rows] == [
+        SLOW[0].gain(side) for side in ("fprop", "wgrad", "dgrad")
+    ]
+    assert {row.gain for row in report_of(LAYERS["dense"]).rows} == {None}

@@ -14,6 +14,7 @@ from jtconv.interop import lax as interop
 from tests.compare import assert_close
 from tests.interop.chance import Call, Chance, rows, table
 from tests.interop.compiled import compiled
+from tests.programs import convolutions
 
 LAYOUTS = {
     1: (None, ("NCH", "OIH", "NCH"), ("HNC", "IHO", "NHC")),
@@ -161,7 +162,16 @@ def test_conv_general_dilated_passes_everything_on(rng):
     for mine, theirs in zip(got, want, strict=True):
         assert_close(mine, theirs, jnp.float32)
     lowered = both(interop.conv_general_dilated).lower(x, w).as_text()
-    assert "stablehlo.convolution" not in lowered
+    assert convolutions(lowered) == 0
+
+
+@pytest.mark.parametrize("bad", [None, [[[1.0]]], "text", 3])
+def test_what_is_no_array(bad):
+    a = jnp.ones((1, 1, 1))
+    with pytest.raises(TypeError, match=r"lhs must be an array.*jnp.asarray\(lhs\)"):
+        interop.conv_general_dilated(bad, a, (1,), "SAME")
+    with pytest.raises(TypeError, match=r"rhs must be an array.*jnp.asarray\(rhs\)"):
+        interop.conv_general_dilated(a, bad, (1,), "SAME")
 
 
 def test_batch_groups_of_conv_general_dilated(rng):

@@ -15,6 +15,7 @@ import jtconv
 from jtconv.interop.lax import conv_general_dilated
 from tests.compare import assert_close
 from tests.flax_table import ROUNDED_AGAIN, close_leaves, drawn
+from tests.programs import convolutions
 from tests.selection import rows
 
 # Arguments of Conv and the shape of its input. With groups all convolutions are replaced, whatever
@@ -49,7 +50,7 @@ def gradients(f: Any, *args: Any) -> tuple[Any, int]:
         return jnp.sum(jnp.sin(y.astype(jnp.float32))), y
 
     lowered = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True)).lower(*args)
-    return lowered.compile(UNOPTIMIZED)(*args), lowered.as_text().count("stablehlo.convolution")
+    return lowered.compile(UNOPTIMIZED)(*args), convolutions(lowered.as_text())
 
 
 @every_layer
@@ -117,7 +118,7 @@ class Model(nnx.Module):
 
 def left(f: Any, *args: Any) -> int:
     """How many convolutions XLA does by itself, of a function traced anew."""
-    return jax.jit(lambda *args: f(*args)).lower(*args).as_text().count("stablehlo.convolution")
+    return convolutions(jax.jit(lambda *args: f(*args)).lower(*args).as_text())
 
 
 def test_nnx_accelerate():

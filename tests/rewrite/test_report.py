@@ -53,8 +53,12 @@ def test_rows():
 def test_it_prints_as_a_table():
     text = str(accelerate.report(model, X, W, DENSE, platform="cpu")).splitlines()
     assert text[0] == "1 of 2 convolutions computed by jtconv on cpu"
-    assert text[1].split() == ["where", "source", "shapes", "side", "by", "why"]
-    assert len(text) == 4 and len({line.index("float32") for line in text[2:]}) <= 2
+    assert text[1].split() == ["where", "source", "shapes", "side", "by", "gain", "why"]
+    assert len({line.index("float32") for line in text[2:4]}) <= 2
+    assert "  taps  1.8-98  XLA has no fast" in text[3] and text[4].startswith("gain: XLA's time")
+    assert len(text) == 5
+    left = str(accelerate.report(dense, X, DENSE, platform="cpu"))
+    assert len(left.splitlines()) == 3  # no gain, nothing to say of it
     empty = accelerate.report(jnp.sin, X, platform="tpu")
     assert str(empty) == "0 of 0 convolutions computed by jtconv on tpu"
 
