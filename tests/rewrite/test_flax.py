@@ -16,7 +16,7 @@ from jtconv.interop.lax import conv_general_dilated
 from tests.compare import assert_close
 from tests.flax_table import ROUNDED_AGAIN, close_leaves, drawn
 from tests.programs import convolutions
-from tests.selection import rows
+from tests.selection import exhaustive, rows
 
 # Arguments of Conv and the shape of its input. With groups all convolutions are replaced, whatever
 # else they are.
@@ -35,7 +35,7 @@ LAYERS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
 }
 UNOPTIMIZED: dict[str, Any] = {"xla_backend_optimization_level": "0"}
 EVERY: dict[str, Any] = {"kernel_init": drawn, "bias_init": drawn, "feature_group_count": 2}
-every_layer = pytest.mark.parametrize("name", rows(list(LAYERS), default=("circular",)))
+every_layer = pytest.mark.parametrize("name", rows(list(LAYERS), default=()))
 
 
 def numbered(shape: tuple[int, ...]) -> jax.Array:
@@ -138,6 +138,7 @@ def test_nnx_accelerate():
     assert left(lambda x: whole(model, x), x) == 0
 
 
+@exhaustive
 def test_layers_of_ours_that_are_made_of_conv():
     """They are subclasses of Flax's, and computed through it."""
     layer = jtconv.nnx.SubPixelConv(4, 4, (3,), 2, feature_group_count=2, rngs=nnx.Rngs(0))
