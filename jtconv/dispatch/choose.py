@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
 from jtconv.devices import PLATFORMS
-from jtconv.dispatch.rules import RULES, holds_too_much
+from jtconv.dispatch.rules import RULES, Rule, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
 
@@ -133,6 +134,9 @@ class Advisor(Protocol):
     def tile(self, task: Task, method: str) -> str | None:
         """The block sizes of ``method`` for ``task``, or None to leave them to the method."""
 
+    def seconds(self, task: Task, method: str) -> float | None:
+        """What ``method`` took for ``task``, or None where that is not known."""
+
 
 # Part of the key of jax.jit's caches: under another advisor a function is traced anew.
 ADVISOR = jax.make_user_context(None)
@@ -143,17 +147,28 @@ def _advised_tile(method: str, task: Task) -> str | None:
     return advisor.tile(task, method) if advisor else None
 
 
+def advised(task: Task) -> Choice | None:
+    """What the advisor says, if there is one that knows, of a method that can do it."""
+    advisor: Advisor | None = ADVISOR.value
+    method = advisor.advise(task) if advisor else None
+    if method is None:
+        return None
+    tile = _advised_tile(method, task)
+    if refusal(method, replace(task, tile=tile)) is not None:
+        return None
+    how = f", in tiles of {tile}" if tile else ""
+    return Choice(method, f"measured fastest by the tuning in force{how}", tile)
+
+
 def automatic(task: Task) -> Choice:
     """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
-    advisor: Advisor | None = ADVISOR.value
-    advised = advisor.advise(task) if advisor else None
-    if advised is not None:
-        tile = _advised_tile(advised, task)
-        how = f", in tiles of {tile}" if tile else ""
-        if refusal(advised, replace(task, tile=tile)) is None:
-            return Choice(advised, f"measured fastest by the tuning in force{how}", tile)
+    return advised(task) or ruled(task, RULES)
+
+
+def ruled(task: Task, rules: Iterable[Rule]) -> Choice:
+    """The first of ``rules`` that fits, whose method can do the task in bounds."""
     least: Choice | None = None  # the first that holds too much, for want of a better one
-    for rule in RULES:
+    for rule in rules:
         if rule.fits(task) and refusal(rule.method, task) is None:
             choice = Choice(rule.method, rule.reason)
             if not holds_too_much(task, cost(rule.method, task)):
