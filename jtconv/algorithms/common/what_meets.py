@@ -19,7 +19,7 @@ from jax import lax
 from jtconv.algorithms.algorithm import compute
 from jtconv.algorithms.common import arrays, xla_conv
 from jtconv.problem.geometry import Axis, Geometry
-from jtconv.problem.task import Task
+from jtconv.problem.task import ROLES, Task
 
 AXES = 4
 
@@ -28,7 +28,7 @@ FEW_GROUPS = 4
 
 
 def by_law(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
-    """dgrad or fprop, as the task says, by the loop that XLA writes for it."""
+    """The side that ``task`` is of, by the loop that XLA writes for it."""
     if not 1 < task.groups <= FEW_GROUPS:
         return _by_loop(a, b, task)
     one = replace(
@@ -51,18 +51,26 @@ def _by_loop(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
     g = task.geometry
     meeting = [axis.meeting for axis in g]
     if not all(x and y for x, y in meeting):
-        return _nothing(a, task)
+        return _nothing(a, b, task)
     spans = dict(zip("xy", zip(*meeting, strict=True), strict=True))
     axes = tuple(_cut(axis, x, y) for axis, (x, y) in zip(g, meeting, strict=True))
     more = (Axis(1, 1, 1),) * (AXES - len(g))
     wide = replace(task, geometry=Geometry((*more, *axes), g.groups))
 
-    read, made, sizes = ("x", "y", g.y_size) if task.side == "dgrad" else ("y", "x", g.x_size)
-    a = a[(slice(None), *(slice(span.start, span.stop) for span in spans[read]))]
-    a = a.reshape(a.shape[0], *(1,) * len(more), *a.shape[1:])
-    result = compute(xla_conv, a, b.reshape(*(1,) * len(more), *b.shape), wide)
+    def operand(array: jax.Array, role: str) -> jax.Array:
+        """Cut to what meets, with four axes."""
+        if role == "w":
+            return array.reshape(*(1,) * len(more), *array.shape)
+        array = array[(slice(None), *(slice(span.start, span.stop) for span in spans[role]))]
+        return array.reshape(array.shape[0], *(1,) * len(more), *array.shape[1:])
+
+    first, second, _ = ROLES[task.side]
+    result = compute(xla_conv, operand(a, first), operand(b, second), wide)
+    if task.side == "wgrad":
+        return result.reshape(result.shape[len(more) :])
     result = result.reshape(result.shape[0], *result.shape[1 + len(more) :])
-    return arrays.window(result, [-span.start for span in spans[made]], sizes)
+    role, sizes = ("y", g.y_size) if task.side == "dgrad" else ("x", g.x_size)
+    return arrays.window(result, [-span.start for span in spans[role]], sizes)
 
 
 def _cut(axis: Axis, x: range, y: range) -> Axis:
@@ -71,8 +79,12 @@ def _cut(axis: Axis, x: range, y: range) -> Axis:
     return replace(axis, x_size=len(x), y_size=len(y), lo=lo)
 
 
-def _nothing(a: jax.Array, task: Task) -> jax.Array:
+def _nothing(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
     """Nothing meets, so nothing is multiplied."""
     g = task.geometry
-    shape = (*g.y_size, task.y_channels) if task.side == "dgrad" else (*g.x_size, task.x_channels)
-    return arrays.zeros((a.shape[0], *shape), a, task.accumulator)
+    shape = {
+        "dgrad": (a.shape[0], *g.y_size, task.y_channels),
+        "fprop": (a.shape[0], *g.x_size, task.x_channels),
+        "wgrad": (*g.kernel, task.x_channels_per_group, task.y_channels),
+    }
+    return arrays.zeros(shape[task.side], a, task.accumulator)
