@@ -242,5 +242,8 @@ def check_memory(name: str, layer: Any, use_running_average: Any = None) -> None
         why = "takes its statistics from a piece: set use_running_average, as model.eval() does"
     if getattr(layer, "interpolation", "nearest") != "nearest":
         why = f"interpolates ({layer.interpolation}) between cells, those to come too"
+    flaxs = kinds[:1] == ["ConvTranspose"] and not hasattr(layer, "output_padding")
+    if flaxs and flax.is_unknown_name(layer.padding) and layer.padding != "CAUSAL":
+        why = f"has the padding {layer.padding!r}, a name that Flax does not know"
     if why:
         raise ValueError(f"{name}: {type(layer).__name__} cannot be fed piece by piece: it {why}.")

@@ -12,6 +12,7 @@ from flax import nnx
 
 from jtconv import layers, streaming_layers
 from jtconv.conventions import flax
+from jtconv.nnx.conv import Conv
 from jtconv.nnx.conv_transpose import ConvTranspose
 from jtconv.problem import arguments
 from jtconv.streaming_layers import Layer
@@ -127,7 +128,7 @@ class _Streamed(nnx.Module):  # so that an instance of Flax's class may become o
         return y
 
 
-class _StreamedConv(_Streamed, nnx.Conv):
+class _StreamedConv(_Streamed, Conv):
     pass
 
 

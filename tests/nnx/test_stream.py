@@ -243,6 +243,7 @@ MADE_WRONG: dict[str, tuple[Any, str]] = {
     "same": (lambda: stream(conv(padding="SAME"), 1), r"layers\[0\]: its padding, 'SAME'.* of 1:"),
     "lag": (lambda: stream(up(padding="SAME"), 1), "makes a latency of 1: .* padding='CAUSAL'"),
     "tail": (lambda: stream(up(padding="VALID"), 1), "a tail of 2 cells behind the last piece"),
+    "unknown": (lambda: stream(up(padding="same"), 1), "a name that Flax does not know"),
     "circular": (lambda: stream(conv(padding="CIRCULAR"), 1), "no latency that is enough"),
     "circular_up": (lambda: stream(up(padding="CIRCULAR"), 1), "no latency that is enough"),
     "dilated": (lambda: stream(conv(input_dilation=2), 1), "input_dilation must be 1 in a stream"),
