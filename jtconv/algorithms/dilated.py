@@ -74,15 +74,20 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
 def _is_heavy(task: Task) -> bool:
     """Whether the kernel is more to reverse than x and y, which give the same reversed both."""
     kernel_bytes = task.w_elements * task.dtype.itemsize
-    return task.platform == "cpu" and 2 * kernel_bytes > task.operand_bytes
+    known = task.platform == "cpu" and not task.geometry.is_symbolic
+    return known and 2 * kernel_bytes > task.operand_bytes
 
 
 def _lhs_dilated(x: jax.Array, flipped: jax.Array, task: Task) -> jax.Array:
     """Zeros between the cells of x, then a convolution with a kernel that is flipped already."""
     g = task.geometry
-    cut, pads = xla_conv.split_pads(
-        [(a.effective_kernel - 1 - a.lo, a.effective_kernel - 1 - a.hi) for a in g]
-    )
+    whole = [(a.effective_kernel - 1,) * 2 for a in g]
+    if xla_conv.has_unknown_pads(g.crops):  # the full output, and what is cropped from it
+        cut, pads = [(-lo, -hi) for lo, hi in g.crops], whole
+    else:
+        cut, pads = xla_conv.split_pads(
+            [(p - lo, p - hi) for (p, _), (lo, hi) in zip(whole, g.crops, strict=True)]
+        )
     for number, axis in enumerate(g):
         if xla_conv.is_taken_for_groups(axis, task):
             cut[number], pads[number] = (-1, -1), (1, 1)

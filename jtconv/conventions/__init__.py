@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from jtconv.conventions import equinox, flax, haiku, jtconv, keras, lax, onnx, torch
 from jtconv.conventions.layer import Inexpressible, Layer, LayerSpec, LayerText, PaddingRow
+from jtconv.problem.symbolic import is_symbolic
 
 
 class Framework(NamedTuple):
@@ -39,7 +40,16 @@ FROM_TEXT = {name: f.from_text for name, f in FRAMEWORKS.items() if f.from_text}
 
 def to_text(layer: Layer) -> tuple[LayerText, ...]:
     """The layer as every framework writes it, or why one cannot."""
-    return tuple(f.to_text(layer) for f in FRAMEWORKS.values() if f.to_text)
+    return tuple(
+        _to_text(name, f.to_text, layer) for name, f in FRAMEWORKS.items() if f.to_text is not None
+    )
+
+
+def _to_text(name: str, written: Callable[[Layer], LayerText], layer: Layer) -> LayerText:
+    """By the framework, where its padding does not depend on a size that is symbolic."""
+    if any(is_symbolic(zeros) for pair in layer.crops for zeros in pair):
+        return LayerText(name, None, why_not="a symbolic size, on which its padding depends")
+    return written(layer)
 
 
 __all__ = [

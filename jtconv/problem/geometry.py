@@ -7,7 +7,7 @@ Everything in this package is one trilinear form, read along each spatial axis:
 ``x`` is the input of the transposed convolution, ``y`` its output, and ``w`` the kernel; of the
 convolution ``y`` is the input.  An :class:`Axis` holds the integers of one spatial axis, a
 :class:`Geometry` those of all of them, and everything else here is arithmetic on them.
-No array and no framework is needed to reason about a geometry, so none is imported.
+Sizes may be symbols (`symbolic`); no array is needed to reason about a geometry.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+from jtconv.problem.symbolic import is_symbolic, larger, smaller
 
 
 @dataclass(frozen=True)
@@ -108,15 +111,19 @@ class Axis:
 
     def inputs_of_tap(self, t: int) -> range:
         """The ``i`` whose product with tap ``t`` is added to a cell that is not cropped."""
+        return range(*self._bounds_of_tap(t))
+
+    def _bounds_of_tap(self, t: int) -> tuple[Any, Any]:
         start = -(-(self.lo - self.dilation * t) // self.stride)
         stop = (self.y_size - 1 + self.lo - self.dilation * t) // self.stride + 1
-        start, stop = max(start, 0), min(stop, self.x_size)
-        return range(start, max(start, stop))
+        start, stop = larger(start, 0), smaller(stop, self.x_size)
+        return start, larger(start, stop)
 
     @property
     def multiply_adds(self) -> int:
         """Products that reach the output: inserted zeros and cropped cells do not count."""
-        return sum(len(self.inputs_of_tap(t)) for t in range(self.kernel))
+        bounds = map(self._bounds_of_tap, range(self.kernel))
+        return sum(stop - start for start, stop in bounds)
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
@@ -232,6 +239,11 @@ class Geometry:
     def full(self) -> tuple[int, ...]:
         """Of y when nothing is cropped, per axis."""
         return tuple(a.full for a in self.axes)
+
+    @property
+    def is_symbolic(self) -> bool:
+        """Whether any size is a symbol of ``jax.export``, not a number."""
+        return any(is_symbolic(a.x_size) or is_symbolic(a.y_size) for a in self.axes)
 
     @property
     def blocks(self) -> Iterator[tuple[Block, ...]]:

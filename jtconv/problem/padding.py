@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jtconv.problem import arguments
+from jtconv.problem import arguments, symbolic
 
 Crops = tuple[int, int]
 
@@ -68,7 +68,7 @@ def check_output_padding(
             )
 
 
-def of_convolution(name: str, size: int, effective: int, stride: int) -> Crops:
+def of_convolution(name: str, size: Any, effective: int, stride: int) -> Crops:
     """The zeros a named convention puts before and after the input of a plain convolution."""
     if name == "FULL":
         return effective - 1, effective - 1
@@ -76,7 +76,7 @@ def of_convolution(name: str, size: int, effective: int, stride: int) -> Crops:
         return 0, 0
     if name == "CAUSAL":
         return effective - 1, 0
-    total = max((-(-size // stride) - 1) * stride + effective - size, 0)
+    total = symbolic.larger(effective - stride + -size % stride, 0)
     short, long = total // 2, total - total // 2
     return (short, long) if name == "SAME" else (long, short)
 
