@@ -16,6 +16,7 @@ from jtconv.conventions import flax
 from jtconv.dispatch.choose import parse_method
 from jtconv.problem import arguments, padding
 from jtconv.problem.padding import Crops
+from jtconv.problem.symbolic import is_symbolic
 
 # Read once for layers that are alike: an eager call would do so every time.
 _keywords = arguments.parsed_once(flax.keywords)
@@ -106,4 +107,18 @@ def _wrapped(
         ),
         strict=True,
     )
-    return jnp.pad(x, [(0, 0), *wraps, (0, 0)], mode="wrap"), list(crops)
+    for axis, wrap in enumerate(wraps, 1):
+        x = _wrapped_axis(x, axis, wrap)
+    return x, list(crops)
+
+
+def _wrapped_axis(x: jax.Array, axis: int, wrap: Crops) -> jax.Array:
+    """``wrap`` cells more in front and behind, of a period of any size."""
+    before, after = wrap
+    size = x.shape[axis]
+    if not is_symbolic(size):
+        pads = [(0, 0)] * x.ndim
+        pads[axis] = wrap
+        return jnp.pad(x, pads, mode="wrap")
+    where = jnp.arange(size + before + after) - before
+    return jnp.take(x, where % jnp.asarray(size, where.dtype), axis)

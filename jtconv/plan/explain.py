@@ -15,7 +15,7 @@ from jtconv.dispatch.choose import choose, cost, parse_method, refusal
 from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
 from jtconv.plan.plan import MethodRow, Plan, SidePlan
-from jtconv.problem import arguments, dtypes
+from jtconv.problem import arguments, dtypes, symbolic
 from jtconv.problem.call import Call
 from jtconv.problem.task import SIDES, Op, Task
 
@@ -70,6 +70,8 @@ def explain(
     flip = dtypes.flag("flip_kernel", keywords.pop("flip_kernel", False))
     timed = dtypes.flag("time", time)
     call = Call.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
+    if timed:
+        symbolic.check_numbers("x", call.geometry.x_size, "time measures one size")
     if bias is not None:
         dtypes.check_bias(_checked("bias", bias), call.out_channels, x)
     layer = conventions.Layer(call, bias is not None, flip)

@@ -17,9 +17,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from jtconv.problem.symbolic import is_symbolic, larger, smaller
+from jtconv.problem.symbolic import Size, is_symbolic, larger, smaller
 
 
 @dataclass(frozen=True)
@@ -65,16 +64,16 @@ class Axis:
     ((0, 3), (1, 0))
     """
 
-    x_size: int
+    x_size: Size
     kernel: int
-    y_size: int
+    y_size: Size
     stride: int = 1
     dilation: int = 1
-    lo: int = 0
+    lo: Size = 0
 
     @classmethod
     def cropped(
-        cls, x_size: int, kernel: int, stride: int = 1, dilation: int = 1, lo: int = 0, hi: int = 0
+        cls, x_size: Size, kernel: int, stride: int = 1, dilation: int = 1, lo: int = 0, hi: int = 0
     ) -> Axis:
         """The axis whose output is the full one less ``lo`` cells in front and ``hi`` behind."""
         full = (x_size - 1) * stride + dilation * (kernel - 1) + 1
@@ -86,17 +85,17 @@ class Axis:
         return self.dilation * (self.kernel - 1) + 1
 
     @property
-    def full(self) -> int:
+    def full(self) -> Size:
         """Output size when nothing is cropped."""
         return (self.x_size - 1) * self.stride + self.effective_kernel
 
     @property
-    def hi(self) -> int:
+    def hi(self) -> Size:
         """Cells cropped behind; negative where the output is extended with zeros."""
         return self.full - self.lo - self.y_size
 
     @property
-    def crops(self) -> tuple[int, int]:
+    def crops(self) -> tuple[Size, Size]:
         """``(lo, hi)``."""
         return self.lo, self.hi
 
@@ -113,14 +112,14 @@ class Axis:
         """The ``i`` whose product with tap ``t`` is added to a cell that is not cropped."""
         return range(*self._bounds_of_tap(t))
 
-    def _bounds_of_tap(self, t: int) -> tuple[Any, Any]:
+    def _bounds_of_tap(self, t: int) -> tuple[Size, Size]:
         start = -(-(self.lo - self.dilation * t) // self.stride)
         stop = (self.y_size - 1 + self.lo - self.dilation * t) // self.stride + 1
         start, stop = larger(start, 0), smaller(stop, self.x_size)
         return start, larger(start, stop)
 
     @property
-    def multiply_adds(self) -> int:
+    def multiply_adds(self) -> Size:
         """Products that reach the output: inserted zeros and cropped cells do not count."""
         bounds = map(self._bounds_of_tap, range(self.kernel))
         return sum(stop - start for start, stop in bounds)
@@ -206,7 +205,7 @@ class Geometry:
         return len(self.axes)
 
     @property
-    def x_size(self) -> tuple[int, ...]:
+    def x_size(self) -> tuple[Size, ...]:
         """Of x, per axis."""
         return tuple(a.x_size for a in self.axes)
 
@@ -216,7 +215,7 @@ class Geometry:
         return tuple(a.kernel for a in self.axes)
 
     @property
-    def y_size(self) -> tuple[int, ...]:
+    def y_size(self) -> tuple[Size, ...]:
         """Of y, per axis."""
         return tuple(a.y_size for a in self.axes)
 
@@ -231,12 +230,12 @@ class Geometry:
         return tuple(a.dilation for a in self.axes)
 
     @property
-    def crops(self) -> tuple[tuple[int, int], ...]:
+    def crops(self) -> tuple[tuple[Size, Size], ...]:
         """``(lo, hi)``, per axis."""
         return tuple(a.crops for a in self.axes)
 
     @property
-    def full(self) -> tuple[int, ...]:
+    def full(self) -> tuple[Size, ...]:
         """Of y when nothing is cropped, per axis."""
         return tuple(a.full for a in self.axes)
 
@@ -256,7 +255,7 @@ class Geometry:
         return math.prod(len(a.blocks) for a in self.axes)
 
     @property
-    def multiply_adds(self) -> int:
+    def multiply_adds(self) -> Size:
         """Useful products per example, input channel and output channel of one group."""
         return math.prod(a.multiply_adds for a in self.axes)
 

@@ -177,7 +177,12 @@ def test_gpu_is_not_one_platform():
 
 def test_only_the_platform_here_is_timed(monkeypatch):
     x, w, asked = np.ones((1, 4, 1)), np.ones((2, 1, 1)), []
-    monkeypatch.setattr(jtconv.plan.explain, "timings", lambda task: asked.append(task) or ())
+
+    def timings(task):
+        asked.append(task)
+        return ()
+
+    monkeypatch.setattr(jtconv.plan.explain, "timings", timings)
     jtconv.explain(x, w, platform="cpu", time=True)
     assert [task.platform for task in asked] == ["cpu"] * 3
     with pytest.raises(ValueError, match="the platform here, cpu, not on tpu"):

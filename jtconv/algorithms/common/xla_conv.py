@@ -13,8 +13,6 @@ made.  Such an axis is padded, and its output cropped.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import jax
 from jax import lax
@@ -48,7 +46,7 @@ def split_pads(pads: arrays.Pads) -> tuple[list[tuple[int, int]], list[tuple[int
     return cut, [(max(lo, 0), max(hi, 0)) for lo, hi in pads]
 
 
-def has_unknown_pads(pads: Sequence[tuple[Any, Any]]) -> bool:
+def has_unknown_pads(pads: arrays.Pads) -> bool:
     """Whether pads depend on a symbolic size, so that their signs are not known."""
     return any(is_symbolic(lo) or is_symbolic(hi) for lo, hi in pads)
 
