@@ -70,13 +70,13 @@ SWEEP = {f"{case.name}-{op}": (case, op) for case in CASES for op in ("conv_tran
 
 @pytest.mark.parametrize(
     ("case", "op"),
-    rows(SWEEP, ["gan-conv_transpose", "grouped_dilated-conv", "front_cut_back_grown-conv"]),
+    rows(SWEEP, ["k3_s2-conv_transpose"]),
 )
 def test_every_case_at_every_size(case, op, rng):
     """Value and gradients, where crops are beyond the array and where windows leave cells over."""
     keywords = case.keywords if op == "conv_transpose" else case.adjoint_keywords
     w = rng.normal(size=case.w_shape)
-    function = with_gradients(lambda x, w: getattr(jtconv, op)(x, w, **keywords))
+    function = jax.jit(with_gradients(lambda x, w: getattr(jtconv, op)(x, w, **keywords)))
     channels = case.channels if op == "conv_transpose" else case.features
     least = tuple(least_size(case, op, axis) for axis in range(len(case.x_size)))
     call = exported(lambda x: function(x, w), (channels,), least, jnp.float64)
@@ -101,13 +101,13 @@ NAMED = {
 
 @pytest.mark.parametrize(
     ("name", "op", "kernel", "stride", "dilation"),
-    rows(NAMED, ["SAME-conv-k4s2d1", "SAME_LOWER-conv-k2s3d1", "VALID-conv_transpose-k2s3d1"]),
+    rows(NAMED, ["SAME-conv-k4s2d1"]),
 )
 def test_every_name_at_every_size(name, op, kernel, stride, dilation, rng):
     """Those that pad by the remainder of the size, too."""
     w = rng.normal(size=(kernel, 2, 3))
     options = {"padding": name, "stride": stride, "dilation": dilation}
-    function = with_gradients(lambda x, w: getattr(jtconv, op)(x, w, **options))
+    function = jax.jit(with_gradients(lambda x, w: getattr(jtconv, op)(x, w, **options)))
     least = dilation * (kernel - 1) + 1 if (name, op) == ("VALID", "conv") else 1
     call = exported(lambda x: function(x, w), (2,), (least,), jnp.float64)
     for size in (least, least + 1, least + 2, least + 5):
@@ -120,9 +120,10 @@ def one_size(size_of: str = "l", *constraints: str) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((1, size, 2), jnp.float32)
 
 
-def same_at_sizes(function: Any, sizes: Any = (1, 2, 3, 8)) -> Any:
+def same_at_sizes(function: Any, sizes: Any = (1, 2, 7)) -> Any:
     """The result's shape, once the export agrees with the function at all of these sizes."""
-    program = export.export(jax.jit(function))(one_size())
+    function = jax.jit(function)
+    program = export.export(function)(one_size())
     for size in sizes:
         x = jnp.asarray(np.random.default_rng(size).normal(size=(1, size, 2)), jnp.float32)
         assert_all_close(program.call(x), function(x))
@@ -201,7 +202,7 @@ TRANSFORMED = {
 }
 
 
-@pytest.mark.parametrize("function", rows(TRANSFORMED, ["bias", "vmap of the kernel", "second"]))
+@pytest.mark.parametrize("function", rows(TRANSFORMED, ["bias", "vmap of the kernel"]))
 def test_transformed(function):
     same_at_sizes(function)
 
@@ -235,9 +236,7 @@ def _linen(options: dict[str, Any]) -> Any:
     return lambda x: layer.apply(parameters, x)
 
 
-@pytest.mark.parametrize(
-    "make", rows(_layers(), ["accelerated-SAME-False", "nnx-CIRCULAR-False", "linen-VALID-True"])
-)
+@pytest.mark.parametrize("make", rows(_layers(), ["accelerated-SAME-False"]))
 def test_layers(make):
     layer = make()
     same_at_sizes(lambda x: layer(x))
