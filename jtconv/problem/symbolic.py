@@ -2,17 +2,13 @@
 
 They add and divide like ints, but a comparison holds for all their values, for none, or raises
 ``InconclusiveDimensionOperation``.  Everything that has to decide something about a size that may
-be such a symbol asks here; for ints the answers are those of Python.
+be such a symbol asks here; for ints the answers are those of Python, and JAX is not asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-
-import jax
-from jax.errors import InconclusiveDimensionOperation
-from jax.export import is_symbolic_dim as is_symbolic
 
 __all__ = ["Size", "at_least", "check_numbers", "constraint", "is_symbolic", "larger", "smaller"]
 
@@ -22,15 +18,32 @@ else:
     Size = Any  # an int, or such a symbol
 
 
+def is_symbolic(size: Any) -> bool:
+    """Whether a size is such a symbol."""
+    if isinstance(size, int):
+        return False
+    from jax.export import is_symbolic_dim
+
+    return bool(is_symbolic_dim(size))
+
+
 def larger(a: Size, b: Size) -> Size:
     """The larger of two sizes."""
-    size: Size = jax.core.max_dim(a, b) if is_symbolic(a) or is_symbolic(b) else max(a, b)
+    if isinstance(a, int) and isinstance(b, int):
+        return max(a, b)
+    from jax.core import max_dim
+
+    size: Size = max_dim(a, b)
     return size
 
 
 def smaller(a: Size, b: Size) -> Size:
     """The smaller of two sizes."""
-    size: Size = jax.core.min_dim(a, b) if is_symbolic(a) or is_symbolic(b) else min(a, b)
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    from jax.core import min_dim
+
+    size: Size = min_dim(a, b)
     return size
 
 
@@ -42,6 +55,10 @@ def at_least(size: Size, least: int) -> bool:
     >>> at_least(2 * n, 2), at_least(n, 2)
     (True, False)
     """
+    if isinstance(size, int):
+        return size >= least
+    from jax.errors import InconclusiveDimensionOperation
+
     try:
         return bool(size >= least)
     except InconclusiveDimensionOperation:
