@@ -11,12 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jtconv import api
+from jtconv import api, borders
 from jtconv.conventions import flax
 from jtconv.dispatch.choose import parse_method
 from jtconv.problem import arguments, padding
 from jtconv.problem.padding import Crops
-from jtconv.problem.symbolic import is_symbolic
 
 # Read once for layers that are alike: an eager call would do so every time.
 _keywords = arguments.parsed_once(flax.keywords)
@@ -67,6 +66,8 @@ def masked(kernel: Any, mask: Any) -> Any:
         raise ValueError(
             f"mask must have the shape of the kernel, {kernel.shape}, got {mask.shape}."
         )
+    if not jnp.issubdtype(mask.dtype, jnp.inexact):
+        mask = mask.astype(kernel.dtype)
     return kernel * mask
 
 
@@ -107,18 +108,4 @@ def _wrapped(
         ),
         strict=True,
     )
-    for axis, wrap in enumerate(wraps, 1):
-        x = _wrapped_axis(x, axis, wrap)
-    return x, list(crops)
-
-
-def _wrapped_axis(x: jax.Array, axis: int, wrap: Crops) -> jax.Array:
-    """``wrap`` cells more in front and behind, of a period of any size."""
-    before, after = wrap
-    size = x.shape[axis]
-    if not is_symbolic(size):
-        pads = [(0, 0)] * x.ndim
-        pads[axis] = wrap
-        return jnp.pad(x, pads, mode="wrap")
-    where = jnp.arange(size + before + after) - before
-    return jnp.take(x, where % jnp.asarray(size, where.dtype), axis)
+    return borders.pad(x, "CIRCULAR", wraps), list(crops)

@@ -21,6 +21,7 @@ import typer
 import jtconv
 from jtconv.cli.console import (
     Refusal,
+    WrongUsage,
     check_device,
     keep_existing,
     progress,
@@ -131,7 +132,7 @@ def run(
 def _kernel_size(kernel: int | None, stride: int) -> int:
     size = 2 * stride - stride % 2 if kernel is None else kernel
     if size < stride:
-        raise Refusal(
+        raise WrongUsage(
             f"a kernel of {size} leaves gaps at stride {stride}; --kernel must be {stride} or more."
         )
     return size
@@ -145,7 +146,7 @@ def _default_path(image: Path, stride: int) -> Path:
 
 def _check_name(path: Path) -> None:
     if not path.is_dir() and writable_format(path) is None:
-        raise Refusal(f"{path.name} has no ending of a picture format; try .png, .jpg or .tif.")
+        raise WrongUsage(f"{path.name} has no ending of a picture format; try .png, .jpg or .tif.")
     if not path.parent.is_dir():
         raise Refusal(f"there is no folder {path.parent} to write into.")
 

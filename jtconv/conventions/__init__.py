@@ -23,14 +23,15 @@ class Framework(NamedTuple):
     from_text: Callable[[str], LayerSpec] | None = None
     example: str = ""  # of what from_text reads
     padding: tuple[PaddingRow, ...] = ()
+    borders: bool = False  # whether there is padding other than zeros
 
 
 FRAMEWORKS = {
-    "jtconv": Framework(jtconv.to_text),
-    "torch": Framework(torch.to_text, torch.from_text, torch.EXAMPLE, torch.PADDING),
+    "jtconv": Framework(jtconv.to_text, borders=True),
+    "torch": Framework(torch.to_text, torch.from_text, torch.EXAMPLE, torch.PADDING, borders=True),
     "keras": Framework(keras.to_text, keras.from_text, keras.EXAMPLE, keras.PADDING),
     "lax": Framework(lax.to_text, padding=lax.PADDING),
-    "flax": Framework(flax.to_text, flax.from_text, flax.EXAMPLE),
+    "flax": Framework(flax.to_text, flax.from_text, flax.EXAMPLE, borders=True),
     "onnx": Framework(onnx.to_text, padding=onnx.PADDING),
     "haiku": Framework(padding=haiku.PADDING),
     "equinox": Framework(padding=equinox.PADDING),
@@ -40,16 +41,19 @@ FROM_TEXT = {name: f.from_text for name, f in FRAMEWORKS.items() if f.from_text}
 
 def to_text(layer: Layer) -> tuple[LayerText, ...]:
     """The layer as every framework writes it, or why one cannot."""
-    return tuple(
-        _to_text(name, f.to_text, layer) for name, f in FRAMEWORKS.items() if f.to_text is not None
-    )
+    return tuple(_to_text(name, f, f.to_text, layer) for name, f in FRAMEWORKS.items() if f.to_text)
 
 
-def _to_text(name: str, written: Callable[[Layer], LayerText], layer: Layer) -> LayerText:
-    """By the framework, where its padding does not depend on a size that is symbolic."""
+def _to_text(
+    name: str, framework: Framework, to_text: Callable[[Layer], LayerText], layer: Layer
+) -> LayerText:
+    """By one framework."""
+    border = layer.call.border
+    if border is not None and not framework.borders:
+        return LayerText(name, None, why_not=f"{name} has no padding {border!r}")
     if any(is_symbolic(zeros) for pair in layer.crops for zeros in pair):
-        return LayerText(name, None, why_not="a symbolic size, on which its padding depends")
-    return written(layer)
+        return LayerText(name, None, why_not="its padding depends on a symbolic size")
+    return to_text(layer)
 
 
 __all__ = [

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from jtconv.algorithms import ALGORITHMS
-from jtconv.algorithms.algorithm import Tunable
+from jtconv.algorithms.algorithm import Tunable, WithNote
 from jtconv.devices import PLATFORMS
 from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
@@ -42,13 +43,25 @@ ANY_SIZE = "dilated"
 def refusal(name: str, task: Task) -> str | None:
     """Why method ``name`` cannot do ``task``; None where it can."""
     if task.geometry.is_symbolic and name != ANY_SIZE:
-        return f"it is written for sizes that are numbers, and {task.symbols} here are not"
+        numbers = f"it is written for sizes that are numbers, and {task.symbols} here are not"
+        return f"{numbers} ({ANY_SIZE!r} takes any)"
     return ALGORITHMS[name].refuse(task)
 
 
 def cost(name: str, task: Task) -> Cost:
     """What method ``name`` would spend on ``task``."""
     return ALGORITHMS[name].cost(task)
+
+
+def note(name: str, task: Task) -> str | None:
+    """What to know of the numbers that method ``name`` gives; None where that is nothing."""
+    algorithm = ALGORITHMS[name]
+    return algorithm.note(task) if isinstance(algorithm, WithNote) else None
+
+
+def spreads(name: str, task: Task) -> str:
+    """The operands of which method ``name`` may spread an infinity; whole numbers have none."""
+    return ALGORITHMS[name].spreads(task) if jnp.issubdtype(task.dtype, jnp.inexact) else ""
 
 
 def tiles(name: str, task: Task) -> tuple[str | None, ...]:
@@ -76,13 +89,15 @@ def choose(wanted: tuple[str, ...], task: Task) -> Choice:
 def check_possible(wanted: tuple[str, ...], task: Task) -> None:
     """Refuse what no platform can do: which one a program is for is not known until it is lowered.
 
-    The task's own platform is not looked at.
+    The task's own platform is not looked at, and "auto", which can do everything, is not among the
+    names.
     """
     refusals: list[str] = []
     for name in wanted:
         reasons: dict[str, list[str]] = {}
         for platform in (*PLATFORMS, "other"):
-            if name == "auto" or (why := refusal(name, replace(task, platform=platform))) is None:
+            why = refusal(name, replace(task, platform=platform))
+            if why is None:
                 return
             reasons.setdefault(why, []).append(platform)
         for why, platforms in reasons.items():
@@ -100,6 +115,15 @@ def _unsupported(wanted: tuple[str, ...], refusals: list[str]) -> Unsupported:
     return Unsupported(
         f"{'; '.join(refusals)}. Use method='auto', or name another of {', '.join(others)}."
     )
+
+
+def keeps_infinities(wanted: tuple[str, ...], chosen: Choice, platform: str) -> bool:
+    """Whether what the chosen method may spread is to be contained: by ``auto``, on a CPU.
+
+    A method asked for by name is that method and nothing else, and "dilated" is XLA's own
+    convolution, beyond which ``auto`` need not go. Elsewhere a branch waits for the host.
+    """
+    return "auto" in wanted and chosen.method != "dilated" and platform == "cpu"
 
 
 class Advisor(Protocol):
@@ -145,7 +169,7 @@ def automatic(task: Task) -> Choice:
 def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
-    >>> methods()
-    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'matrix', 'pallas')
+    >>> print(*methods())
+    dilated vjp scatter gemm phases taps dense fold fft matrix pallas
     """
     return tuple(ALGORITHMS)

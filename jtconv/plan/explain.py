@@ -7,16 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jtconv import conventions, devices
 from jtconv.algorithms import ALGORITHMS
-from jtconv.dispatch.choose import choose, cost, parse_method, refusal
+from jtconv.dispatch.choose import (
+    choose,
+    cost,
+    keeps_infinities,
+    note,
+    parse_method,
+    refusal,
+    spreads,
+)
 from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
-from jtconv.plan.plan import MethodRow, Plan, SidePlan
+from jtconv.plan.plan import MethodRow, Plan, SidePlan, StreamPlan
 from jtconv.problem import arguments, dtypes, symbolic
 from jtconv.problem.call import Call
+from jtconv.problem.stream import StreamCall
 from jtconv.problem.task import SIDES, Op, Task
 
 _ROLES = ("forward", "gradient by x", "gradient by w")
@@ -29,6 +37,8 @@ def explain(
     *,
     op: Op = "conv_transpose",
     time: bool = False,
+    streaming: bool = False,
+    axis: int = 0,
     platform: str | None = None,
     **keywords: Any,
 ) -> Plan:
@@ -38,6 +48,8 @@ def explain(
         x, w, bias: arrays, or ``jax.ShapeDtypeStruct``; only shape and dtype are looked at.
         op: "conv_transpose" or "conv".
         time: measure every method on every side, too: some seconds, on numbers made up here.
+        streaming: say, too, what :mod:`jtconv.streaming` of it carries along the spatial axis
+            ``axis`` from piece to piece, and by how much pieces lag.
         platform: "cpu", "cuda", "rocm" or "tpu", for which methods are chosen and refused; it need
             not be here. The one that computations run on if None.
         **keywords: those of the operation.
@@ -69,6 +81,7 @@ def explain(
     result = dtypes.result_dtype(x.dtype, keywords.pop("preferred_element_type", None))
     flip = dtypes.flag("flip_kernel", keywords.pop("flip_kernel", False))
     timed = dtypes.flag("time", time)
+    in_pieces = dtypes.flag("streaming", streaming)
     call = Call.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
     if timed:
         symbolic.check_numbers("x", call.geometry.x_size, "time measures one size")
@@ -87,7 +100,18 @@ def explain(
         axes=axis_plans(layer, keywords.get("padding", 0)),
         conventions=conventions.to_text(layer),
         sides=tuple(_side_plan(op, role, wanted, task, timed) for role in range(3)),
+        streaming=_stream_plan(call, task, w.shape, keywords, axis) if in_pieces else None,
     )
+
+
+def _stream_plan(
+    call: Call, task: Task, w_shape: Any, given: dict[str, Any], axis: Any
+) -> StreamPlan:
+    default = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "dimension_numbers": None}
+    types = task.dtype, task.result_dtype
+    stream = StreamCall.parse(call.op, axis, tuple(w_shape), types, **{**default, **given})
+    name = call.layout.spatial[stream.axis]
+    return StreamPlan(name, stream.pieces, *stream.candidates)
 
 
 def _platform(given: str | None, timed: bool) -> str:
@@ -132,16 +156,20 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
     side = SIDES[op][number]
     task = replace(forward, side=side)
     if number:  # a cotangent has the dtype of the result, its gradient that of the operand
-        common = jnp.promote_types(forward.dtype, forward.result_dtype)
+        common = dtypes.common(forward.dtype, forward.result_dtype)
         task = replace(task, dtype=common, result_dtype=forward.dtype)
     fastest: dict[str, float] = {}
     for t in timings(task) if time else ():
         if t.seconds is not None:
             fastest[t.method] = min(t.seconds, fastest.get(t.method, t.seconds))
     rows = tuple(_row(name, task, fastest.get(name)) for name in ALGORITHMS)
-    return SidePlan(_ROLES[number], side, choose(wanted, task), rows)
+    choice = choose(wanted, task)
+    kept = keeps_infinities(wanted, choice, task.platform) or not spreads(choice.method, task)
+    return SidePlan(_ROLES[number], side, choice, rows, kept)
 
 
 def _row(name: str, task: Task, seconds: float | None) -> MethodRow:
     why_not = refusal(name, task)
-    return MethodRow(name, why_not, None if why_not else cost(name, task), seconds)
+    if why_not:
+        return MethodRow(name, why_not, None, seconds)
+    return MethodRow(name, None, cost(name, task), seconds, note(name, task), spreads(name, task))

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from jtconv.problem.symbolic import Size, is_symbolic, larger, smaller
+from jtconv.problem.symbolic import Size, at_least, is_symbolic, larger, smaller
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,26 @@ class Axis:
         stop = (self.y_size - 1 + self.lo - self.dilation * t) // self.stride + 1
         start, stop = larger(start, 0), smaller(stop, self.x_size)
         return start, larger(start, stop)
+
+    def misses(self, t: int) -> bool:
+        """Whether tap ``t`` of some position of x falls outside of y, at some size if symbolic."""
+        start, stop = self._bounds_of_tap(t)
+        return not at_least(stop - start - self.x_size, 0)
+
+    @property
+    def meeting(self) -> tuple[range, range]:
+        """The span of inputs, and that of output cells, outside of which no product is."""
+        inputs = [(t, self.inputs_of_tap(t)) for t in range(self.kernel)]
+        ends = [
+            (i, self.stride * i + self.dilation * t - self.lo)
+            for t, r in inputs
+            if r
+            for i in (r[0], r[-1])
+        ]
+        if not ends:
+            return range(0), range(0)
+        x, y = zip(*ends, strict=True)
+        return range(min(x), max(x) + 1), range(min(y), max(y) + 1)
 
     @property
     def multiply_adds(self) -> Size:
@@ -258,6 +278,11 @@ class Geometry:
     def multiply_adds(self) -> Size:
         """Useful products per example, input channel and output channel of one group."""
         return math.prod(a.multiply_adds for a in self.axes)
+
+    @property
+    def has_misses(self) -> bool:
+        """Whether some tap of some position of x falls outside of y."""
+        return any(a.misses(t) for a in self for t in range(a.kernel))
 
     @property
     def overlap(self) -> tuple[int, int]:

@@ -178,11 +178,11 @@ def test_gpu_is_not_one_platform():
 def test_only_the_platform_here_is_timed(monkeypatch):
     x, w, asked = np.ones((1, 4, 1)), np.ones((2, 1, 1)), []
 
-    def timings(task):
+    def noted(task):
         asked.append(task)
         return ()
 
-    monkeypatch.setattr(jtconv.plan.explain, "timings", timings)
+    monkeypatch.setattr(jtconv.plan.explain, "timings", noted)
     jtconv.explain(x, w, platform="cpu", time=True)
     assert [task.platform for task in asked] == ["cpu"] * 3
     with pytest.raises(ValueError, match="the platform here, cpu, not on tpu"):

@@ -16,14 +16,15 @@ import pytest
 from flax import linen as flax_linen
 from flax import nnx as flax_nnx
 from jax import export
+from jax.experimental import checkify, jet
 
 import jtconv
-from jtconv import linen, nnx, unpool, upsampling
-from jtconv.problem.padding import NAMES
+from jtconv import linen, nnx, streaming, unpool, upsampling
+from jtconv.problem.padding import BORDERS, NAMES
 from tests import oracle
 from tests.cases import BY_NAME, CASES, Case
 from tests.compare import assert_close
-from tests.selection import rows
+from tests.selection import exhaustive, rows
 
 LETTERS = "hijk"
 
@@ -93,9 +94,10 @@ def test_every_case_at_every_size(case, op, rng):
 COLUMNS = (*itertools.product((1, 2, 3, 4), (1, 2, 3), (1,)), (3, 1, 2), (3, 2, 2), (2, 3, 2))
 NAMED = {
     f"{name}-{op}-k{k}s{s}d{d}": (name, op, k, s, d)
-    for name in NAMES
+    for names, columns in ((NAMES, COLUMNS), (BORDERS, ((1, 2, 1), (4, 2, 1), (3, 3, 2))))
+    for name in names
     for op in ("conv_transpose", "conv")
-    for k, s, d in COLUMNS
+    for k, s, d in columns
 }
 
 
@@ -110,14 +112,16 @@ def test_every_name_at_every_size(name, op, kernel, stride, dilation, rng):
     function = jax.jit(with_gradients(lambda x, w: getattr(jtconv, op)(x, w, **options)))
     least = dilation * (kernel - 1) + 1 if (name, op) == ("VALID", "conv") else 1
     call = exported(lambda x: function(x, w), (2,), (least,), jnp.float64)
-    for size in (least, least + 1, least + 2, least + 5):
+    for size in (least, least + 1, least + 5):
         x = rng.normal(size=(2, size, 2))
         assert_all_close(call(x), function(x, w))
 
 
-def one_size(size_of: str = "l", *constraints: str) -> jax.ShapeDtypeStruct:
+def one_size(
+    size_of: str = "l", *constraints: str, after: tuple[int, ...] = (2,)
+) -> jax.ShapeDtypeStruct:
     (size,) = export.symbolic_shape(size_of, constraints=constraints)
-    return jax.ShapeDtypeStruct((1, size, 2), jnp.float32)
+    return jax.ShapeDtypeStruct((1, size, *after), jnp.float32)
 
 
 def same_at_sizes(function: Any, sizes: Any = (1, 2, 7)) -> Any:
@@ -191,6 +195,11 @@ TRANSFORMED = {
     "layout": (lambda x: up(x.mT, dimension_numbers=("NCW", "WIO", "NWC")),),
     "unbatched": (lambda x: up(x[0]),),
     "output_padding": (lambda x: up(x, output_padding=1),),
+    "symbolic crop": (lambda x: up(x, padding=((x.shape[1] // 2, 1),)),),
+    "symbolic crops": (lambda x: up(x, stride=3, padding=1 - x.shape[1]),),
+    "symbolic zeros": (lambda x: down(x, padding=[(x.shape[1], 2)]),),
+    "jet": (lambda x: jet.jet(down, (x,), ([x, x * x],)),),
+    "checkify": (lambda x: checkify.checkify(up, errors=checkify.nan_checks)(x)[1],),
     "half": (lambda x: up(x.astype("bfloat16"), W.astype("bfloat16")),),
     "complex": (lambda x: down(x + 1j * x, W.astype("complex64")),),
     "int8": (lambda x: up(x.astype("int8"), W.astype("int8")),),
@@ -202,9 +211,50 @@ TRANSFORMED = {
 }
 
 
-@pytest.mark.parametrize("function", rows(TRANSFORMED, ["bias", "vmap of the kernel"]))
+@pytest.mark.parametrize("function", rows(TRANSFORMED, ["bias", "symbolic zeros"]))
 def test_transformed(function):
     same_at_sizes(function)
+
+
+W3 = np.random.default_rng(1).normal(size=(4, 3, 2, 2)).astype("float32")
+STREAMS: dict[str, tuple[Any]] = {
+    f"{op}-{padding}-s{stride}": (
+        lambda op=op, padding=padding, stride=stride: getattr(streaming, op)(
+            W, B, stride=stride, padding=padding
+        ),
+    )
+    for op, stride in (("conv_transpose", 1), ("conv_transpose", 2), ("conv", 1))
+    for padding in ("CAUSAL", "SAME", 1)
+}
+
+
+def _piece(stream: Any, x: Any) -> Any:
+    y, state = stream.step(x, stream.init(x))
+    return y, state, stream.finish(state)
+
+
+@pytest.mark.parametrize("make", rows(STREAMS, ["conv_transpose-SAME-s2"]))
+def test_a_piece_of_any_length(make):
+    stream = make()
+    same_at_sizes(lambda x: _piece(stream, x))
+
+
+@exhaustive
+def test_a_piece_of_whole_strides():
+    stream = streaming.conv(W, stride=2, padding="SAME")
+    same_at_sizes(lambda x: _piece(stream, jnp.repeat(x, 2, axis=1)))
+
+
+@exhaustive
+@pytest.mark.parametrize("op", ["conv", "conv_transpose"])
+def test_pieces_as_wide_as_one_likes(op, rng):
+    """An axis beside time, padded by the remainder of its size."""
+    stream = getattr(streaming, op)(W3, axis=1, stride=(2, 1), padding="SAME")
+    function = jax.jit(lambda x: _piece(stream, x))
+    program = export.export(function)(one_size("l", "mod(- l, 2) + l + 2 >= 4", after=(5, 2)))
+    for size in (2, 3, 8):
+        x = jnp.asarray(rng.normal(size=(1, size, 5, 2)), jnp.float32)
+        assert_all_close(program.call(x), function(x))
 
 
 def _layers() -> dict[str, tuple[Any]]:
@@ -299,6 +349,10 @@ ERRORS = {
         "x has the symbolic size l .*legal",
     ),
     "matrix": (lambda x: jtconv.conv_matrix(W, x.shape[1:]), "input_shape has the symbolic size l"),
+    "half a stride": (
+        lambda x: _piece(streaming.conv(W, stride=2), x),
+        "a multiple of the stride, 2, .* got l",
+    ),
     "timed": (lambda x: jtconv.explain(x, W, time=True), "x has the symbolic size l .* time"),
 }
 
