@@ -64,8 +64,8 @@ def _by_loop(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
         array = array[(slice(None), *(slice(span.start, span.stop) for span in spans[role]))]
         return array.reshape(array.shape[0], *(1,) * len(more), *array.shape[1:])
 
-    first, second, _ = ROLES[task.side]
-    result = compute(xla_conv, operand(a, first), operand(b, second), wide)
+    roles = ROLES[task.side]
+    result = compute(xla_conv, operand(a, roles[0]), operand(b, roles[1]), wide)
     if task.side == "wgrad":
         return result.reshape(result.shape[len(more) :])
     result = result.reshape(result.shape[0], *result.shape[1 + len(more) :])
