@@ -195,6 +195,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
         (2, 8, 8, 2),
     ),
     "hifigan": (nnx_layer(models.HiFiGAN, 6, 16, (4, 3), (8, 7), (3, 5), ((3,), (2,))), (2, 5, 6)),
+    "codec": (nnx_layer(models.Codec, 4, (2, 3), latent=5), (2, 12, 1)),
     "esp": (nnx_layer(models.ESP, 6, 6, branches=3), (2, 5, 4, 6)),
     "igc": (nnx_layer(models.IGC, 2, 3), (2, 5, 4, 6)),
     "project": (

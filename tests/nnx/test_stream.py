@@ -151,6 +151,25 @@ def test_states_are_split_from_parameters_and_scanned():
 
 
 @exhaustive
+def test_a_step_is_exported_with_a_symbolic_length():
+    model, x = small(), sound(1)
+    graph, state, rest = nnx.split(stream(model, 1), StreamState, ...)
+
+    @jax.jit
+    def step(state, piece):
+        merged = nnx.merge(graph, state, rest)
+        return merged(piece), nnx.state(merged, StreamState)
+
+    (length,) = jax.export.symbolic_shape("t")
+    shape = jax.ShapeDtypeStruct((1, length, FEATURES), "float32")
+    call_any, out = jax.export.export(step)(state, shape).call, []
+    for piece in pieces(x, [1, 4]):
+        y, state = call_any(state, piece)
+        out.append(y)
+    assert_close(jnp.concatenate(out, 1), model(x), slack=64)
+
+
+@exhaustive
 def test_several_streams_by_vmap():
     model, x = small(), sound(3)
     want = call(model, x)
