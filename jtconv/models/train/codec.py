@@ -38,7 +38,7 @@ class Coding(nnx.Module):
         count, samples = source.sound.shape
         melodies = source.sound[jax.random.randint(which, (BATCH,), 0, count)]
         starts = jax.random.randint(where, (BATCH,), 0, samples - LENGTH + 1)
-        cut = jax.vmap(lambda sound, start: jax.lax.dynamic_slice(sound, (start,), (LENGTH,)))
+        cut: Any = jax.vmap(lambda sound, start: jax.lax.dynamic_slice(sound, (start,), (LENGTH,)))
         crops = cut(melodies, starts)
 
         def loss(codec: Any) -> jax.Array:
