@@ -34,7 +34,8 @@ def refuse(task: Task) -> str | None:
 def cost(task: Task) -> Cost:
     """Cropped products are computed, too, and the columns of a row tile are held."""
     products = task.im2col_elements * task.x_channels_per_group
-    return Cost(products, task.im2col_bytes // _tiles(task))
+    columns = task.tiled(task.im2col_elements, task.geometry.kernel[-1], task.y_channels_per_group)
+    return Cost(products, columns * task.accumulator.itemsize // _tiles(task))
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

@@ -36,7 +36,7 @@ def holds_too_much(task: Task, cost: Cost) -> bool:
     return cost.temporary_bytes > max(MOST_TIMES * task.operand_bytes, CACHE_BYTES)
 
 
-ACCELERATORS = ("cuda", "rocm", "tpu", "other")
+OTHERS = ("cuda", "rocm", "other")
 
 
 def _has_thin_groups(task: Task) -> bool:
@@ -94,6 +94,41 @@ def _has_heavy_kernel(task: Task) -> bool:
 def _outgrows_cache(task: Task) -> bool:
     """im2col too large for it."""
     return task.im2col_bytes > CACHE_BYTES
+
+
+def _is_depthwise(task: Task) -> bool:
+    """A channel in and one out, in every group."""
+    return task.x_channels_per_group == task.y_channels_per_group == 1
+
+
+def _has_groups(task: Task) -> bool:
+    return task.groups > 1
+
+
+def _has_large_stride_and_few_channels(task: Task) -> bool:
+    """Zeros that XLA:TPU does multiply: a stride of 8 and more, and lanes that are mostly idle."""
+    channels = sorted((task.x_channels_per_group, task.y_channels_per_group))
+    few = channels[1] < 32 or (channels[0] < 32 and task.side != "wgrad")
+    return max(task.geometry.stride) >= 8 and few and task.groups == 1
+
+
+def _makes_an_image(task: Task) -> bool:
+    """To a channel or four, such as RGB."""
+    strided = max(task.geometry.stride) > 1
+    return strided and task.y_channels <= 4 and task.groups == 1
+
+
+def _is_small_volume(task: Task) -> bool:
+    """Three axes, few examples, kernels that overlap."""
+    g = task.geometry
+    overlapping = any(len(a.blocks) > 1 for a in g)
+    return len(g) == 3 and task.batch < 8 and overlapping and task.groups == 1
+
+
+def _is_deep_signal(task: Task) -> bool:
+    """One axis, many channels and fewer examples than a TPU's tile has rows."""
+    few = task.batch == 1 if task.side == "dgrad" else task.batch < 8
+    return len(task.geometry) == 1 and task.x_channels >= 512 and few and task.groups == 1
 
 
 def _inserts_no_zeros(task: Task) -> bool:
@@ -163,12 +198,70 @@ RULES = (
     # What follows is for kernels of very many taps, where the others would compile for long.
     Rule("phases", lambda task: True, "gemm refuses, and no zero is multiplied"),
     Rule("dilated", _inserts_no_zeros, "a plain convolution; the others refuse"),
-    # Accelerators: from the compilers' sources, not from measurements of ours.
+    # TPUs: microseconds on a v5e, bfloat16, by the compiler's own count of cycles and bytes, as
+    # `python -m bench --compile v5e` shows them; nothing was run.
+    # depthwise k4 s2, 16x64x64x64: 126 on all sides, the time its bytes take (taps 3103, 2882, 525)
+    Rule(
+        "dilated",
+        _is_depthwise,
+        "one channel a group, for which XLA:TPU has a loop of its own (counted, not run)",
+        platforms=("tpu",),
+    ),
+    # 128 -> 128 in 4 groups, k4 s2, 64x32x32: 182, 181, 162 (dilated 1907, 574, 686); in 32 groups,
+    # 256 -> 256, 8x28x28: 115, 113, 55 (1365, 1073, 1150)
+    Rule(
+        "dense",
+        _has_groups,
+        "groups joined until they fill the matrix unit (counted, not run)",
+        platforms=("tpu",),
+    ),
+    # 768 -> 3, k16 s16, 8x14x14: 180, 114 (dilated 30112, 141); 21 -> 21, k16 s8, 70x70: 586, 298,
+    # 751 (more than 40 s to compile, 588, 1075)
+    Rule(
+        "phases",
+        _has_large_stride_and_few_channels,
+        "few channels and a large stride, whose zeros XLA:TPU multiplies (counted, not run)",
+        platforms=("tpu",),
+    ),
+    # 64 -> 3, k4 s2, 64x32x32: 42 (dilated 80)
+    Rule(
+        "phases",
+        _makes_an_image,
+        "all phases of an image fill lanes that three channels do not (counted, not run)",
+        sides=("dgrad",),
+        platforms=("tpu",),
+    ),
+    # 64 -> 32, k4 s2, 2x16x16x16: 153 (dilated 271)
+    Rule(
+        "fold",
+        _is_small_volume,
+        "three axes and few examples: the first axis gives more of them (counted, not run)",
+        sides=("dgrad",),
+        platforms=("tpu",),
+    ),
+    # 768 -> 384, k16 s8, 1x860: 83 (dilated 223), 58 (120); between two convolutions 64 (205), 43
+    # (887). 512 -> 256, 4x800: wgrad 128 (97), but between two convolutions 89 (3563)
+    Rule(
+        "gemm",
+        _is_deep_signal,
+        "a deep signal of few examples, which XLA:TPU would cut into pieces (counted, not run)",
+        sides=("dgrad", "wgrad"),
+        platforms=("tpu",),
+    ),
+    # 128 -> 64, k4 s2, 64x16x16: 45, 32, 32 (phases 75, 104, 308, gemm 714, 362, 398); k2 s2,
+    # 8x64x64: 63 on all sides (265, 120, 167)
+    Rule(
+        "dilated",
+        lambda task: True,
+        "one convolution, in which XLA:TPU multiplies no inserted zero (counted, not run)",
+        platforms=("tpu",),
+    ),
+    # Other accelerators: from the compilers' sources, not from measurements of ours.
     Rule(
         "taps",
         _has_thin_groups,
         "groups too thin for a matrix product: one fused loop (not measured here)",
-        platforms=ACCELERATORS,
+        platforms=OTHERS,
     ),
     Rule(
         "dilated",
@@ -180,12 +273,12 @@ RULES = (
         "dilated",
         _is_library_kernel,
         "XLA's own convolution, which takes dilated operands as they are (not measured here)",
-        platforms=("tpu", "other"),
+        platforms=("other",),
     ),
     Rule(
         "gemm",
         lambda task: True,
         "grouped, 3-D, dilated or not overlapping: matrix products (not measured here)",
-        platforms=ACCELERATORS,
+        platforms=OTHERS,
     ),
 )

@@ -1,0 +1,45 @@
+"""``python -m bench --compile CHIP``: what the compiler makes of every layer for a chip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.cases import Case
+from bench.compiled import layers, programs, show, sweep, tpu
+from bench.compiled.programs import Part, Setting
+from bench.compiled.sweep import Found
+
+
+def run(
+    chip: str,
+    cases: Sequence[Case],
+    dtypes: Sequence[str],
+    settings: Sequence[Setting],
+    method: str,
+    console: Console,
+    rows: Path | None = None,
+    jobs: int = 1,
+) -> list[Found]:
+    """Compile and count, show it, and keep it in a file of ``rows``."""
+    if chip not in tpu.CHIPS:
+        raise ValueError(f"--compile must be one of {', '.join(tpu.CHIPS)}, got {chip!r}")
+    if why := tpu.missing():
+        raise ValueError(f"--compile {chip}: {why}")
+    work = list(sweep.works(chip, cases, dtypes, settings, method))
+    found = sweep.run(work, rows, jobs)
+    chosen = choices(found)
+    console.print(show.programs(found, chosen))
+    console.print(show.mean_table(show.means(found, chosen)))
+    console.print("Counted from what the compiler wrote; nothing was run. * is what auto takes.")
+    return found
+
+
+def choices(rows: Sequence[Found]) -> dict[show.Key, str]:
+    """What ``auto`` takes for each side in a table, by the rules of today."""
+    named = {case.name: case for case in (*layers.select([], "full"), *layers.drawn())}
+    keys = dict.fromkeys(row.program[:-1] for row in rows)
+    parts = {key: Part(named[key[3]], key[4], key[2], "tpu") for key in keys}  # type: ignore[arg-type]
+    return {key: programs.method(part) for key, part in parts.items()}
