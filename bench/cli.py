@@ -14,7 +14,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElaps
 
 from bench import implementations, machine, overhead, report, row, summary, table
 from bench.cases import SizeName, select
-from bench.compiled import command, layers, show
+from bench.compiled import command, layers, show, timed
 from bench.compiled.programs import Setting
 from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
 
@@ -61,6 +61,9 @@ def bench(
 ) -> None:
     """Measure jtconv and its peers on the layers of real networks."""
     console = table.console()
+    if suite == "tpu":
+        timed.run(console)
+        return
     if compile_for:
         found = command.run(
             compile_for,

@@ -34,7 +34,7 @@ __all__ = [
     "tune",
 ]
 
-_LAZY = ("draw", "initializers", "interop", "linen", "models", "nnx", "upsampling")
+_LAZY = ("draw", "initializers", "interop", "linen", "models", "nnx", "streaming", "upsampling")
 
 
 def __getattr__(name: str) -> object:

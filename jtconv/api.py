@@ -10,7 +10,7 @@ import jax
 from jax.typing import ArrayLike, DTypeLike
 
 from jtconv.dispatch import primitives
-from jtconv.dispatch.choose import choose, parse_method, platform
+from jtconv.dispatch.choose import check_possible, parse_method
 from jtconv.problem import arguments, dtypes
 from jtconv.problem.call import Call
 from jtconv.problem.task import SIDES, Op
@@ -84,7 +84,8 @@ def conv_transpose(
 
     Raises:
         ValueError, TypeError: for a wrong argument, naming it, what it got and the fix.
-        Unsupported: (a ValueError) where a named method cannot do the problem.
+        Unsupported: (a ValueError) where a named method cannot do the problem, on no platform or,
+            once the program is lowered for one, on that.
 
     The arithmetic follows Dumoulin and Visin, "A guide to convolution arithmetic for deep
     learning" (arXiv:1603.07285).
@@ -151,7 +152,8 @@ def conv(
 
     Raises:
         ValueError, TypeError: for a wrong argument, naming it, what it got and the fix.
-        Unsupported: (a ValueError) where a named method cannot do the problem.
+        Unsupported: (a ValueError) where a named method cannot do the problem, on no platform or,
+            once the program is lowered for one, on that.
 
     >>> import jax.numpy as jnp
     >>> x, w = jnp.arange(1., 5.)[:, None], jnp.array([1., 1., 0.])[:, None, None]
@@ -222,14 +224,15 @@ def _run(
     call = _parsed(op, x.shape, w.shape, **keywords)
     arrays = [x, w]
     if bias is not None:
-        arrays.append(_bias(bias, call.out_channels, x))
+        arrays.append(checked_bias(bias, call.out_channels, x))
     if "auto" not in methods:
-        # A method that cannot do this is refused here and now, not when XLA comes to lower it.
-        choose(methods, call.task(x.dtype, result, platform(), precision))
+        # What one platform lacks is refused when the program is lowered for it: eagerly, at once.
+        check_possible(methods, call.task(x.dtype, result, precision=precision))
     return _compiled(call, flip, methods, precision, result)(*arrays)
 
 
-def _bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
+def checked_bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
+    """A bias as a user wrote it: one number per output channel, in the dtype of ``x``."""
     if isinstance(bias, int | str | tuple):
         raise TypeError(
             f"bias must be an array of shape ({out_channels},), got {bias!r}. If it was "

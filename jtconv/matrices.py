@@ -78,7 +78,8 @@ def conv_matrix(
 
         indices = jnp.asarray(np.stack([rows, columns], axis=-1))
         return BCOO((values, indices), shape=size, unique_indices=True)
-    return jnp.zeros(size, values.dtype).at[rows, columns].set(values, unique_indices=True)
+    # Added and not set: jax.experimental.jet knows of sums only.
+    return jnp.zeros(size, values.dtype).at[rows, columns].add(values, unique_indices=True)
 
 
 def _entries(call: Call) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

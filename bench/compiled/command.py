@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.cases import Case
-from bench.compiled import layers, programs, show, sweep, tpu
+from bench.compiled import layers, meters, programs, show, sweep
 from bench.compiled.programs import Part, Setting
 from bench.compiled.sweep import Found
 
@@ -24,9 +24,7 @@ def run(
     jobs: int = 1,
 ) -> list[Found]:
     """Compile and count, show it, and keep it in a file of ``rows``."""
-    if chip not in tpu.CHIPS:
-        raise ValueError(f"--compile must be one of {', '.join(tpu.CHIPS)}, got {chip!r}")
-    if why := tpu.missing():
+    if why := meters.of(chip).missing():
         raise ValueError(f"--compile {chip}: {why}")
     work = list(sweep.works(chip, cases, dtypes, settings, method))
     found = sweep.run(work, rows, jobs)
@@ -41,5 +39,9 @@ def choices(rows: Sequence[Found]) -> dict[show.Key, str]:
     """What ``auto`` takes for each side in a table, by the rules of today."""
     named = {case.name: case for case in (*layers.select([], "full"), *layers.drawn())}
     keys = dict.fromkeys(row.program[:-1] for row in rows)
-    parts = {key: Part(named[key[3]], key[4], key[2], "tpu") for key in keys}  # type: ignore[arg-type]
+    parts = {
+        key: Part(named[case], side, dtype, meters.of(chip).PLATFORM)  # type: ignore[arg-type]
+        for key in keys
+        for chip, _, dtype, case, side in [key]
+    }
     return {key: programs.method(part) for key, part in parts.items()}

@@ -114,13 +114,14 @@ def mean_table(found: Sequence[Mean]) -> Table:
 
 
 def markdown(rows: Sequence[Found], chosen: dict[Key, str]) -> str:
-    """README's: means, and, folded, every layer."""
+    """README's: means, and, folded, the layers that differ."""
     lines = ["| chip | setting | dtype | side | times jax.lax | least | layers |"]
     lines.append("|---|---|---|---|--:|---|--:|")
     for m in means(rows, chosen):
         words = m.chip, m.setting, m.dtype, m.side, f"{m.ahead:.2f}"
         lines.append(f"| {' | '.join(words)} | {m.least:.2f} ({m.least_case}) | {m.count} |")
-    parts = ["\n".join(lines), "<details><summary>Every layer</summary>", _layers(rows, chosen)]
+    summary = "<details><summary>Layers that differ by a tenth, either way</summary>"
+    parts = ["\n".join(lines), summary, _layers(rows, chosen)]
     return "\n\n".join([*parts, "</details>"]) + "\n"
 
 
@@ -129,7 +130,9 @@ def _layers(rows: Sequence[Found], chosen: dict[Key, str]) -> str:
     lines.append("|---|---|---|--:|--:|---|")
     for key, forms in by_side(rows).items():
         ours, peer = (_us(forms, name) for name in (chosen.get(key, PEER), PEER))
-        shown = [f"{us:.1f}" if us is not None else "-" for us in (peer, ours)]
+        if ours is None or (peer and abs(math.log(ours / peer)) < math.log(1.1)):
+            continue
+        shown = [f"{us:.1f}" if us is not None else "does not compile" for us in (peer, ours)]
         where = ", ".join(key[:3])
         method = chosen.get(key, "")
         lines.append(f"| {where} | {key[3]} | {key[4]} | {' | '.join(shown)} | {method} |")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import Case
-from bench.compiled import programs, tpu
+from bench.compiled import meters, programs
 from bench.compiled.programs import ALL_SIDES, Part, Setting
 
 LIMIT_S = 60.0
@@ -36,7 +36,7 @@ class Work:
     @property
     def part(self) -> Part:
         """What it computes."""
-        return Part(self.case, self.side, self.dtype, "tpu")
+        return Part(self.case, self.side, self.dtype, meters.of(self.chip).PLATFORM)
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ def works(
         for dtype in dtypes:
             for setting in settings:
                 for side in ALL_SIDES:
-                    can = programs.forms(Part(case, side, dtype, "tpu"))
-                    chosen = programs.method(Part(case, side, dtype, "tpu"))
+                    part = Part(case, side, dtype, meters.of(chip).PLATFORM)
+                    can, chosen = programs.forms(part), programs.method(part)
                     names = can if method == "all" else [programs.PEER, *method.split(",")]
                     named = [chosen if name == programs.AUTO else name for name in names]
                     for form in dict.fromkeys(named):
@@ -148,17 +148,17 @@ def _serve(connection: Any) -> None:
 def compile_one(work: Work) -> Found:
     """Compile and count, in this process."""
     key = work.chip, work.setting, work.dtype, work.case.name, work.side, work.form
-    function, arguments, (inside, outside) = programs.program(work.part, work.form, work.setting)
-    free = [tpu.FREE if yes else None for yes in inside], tpu.FREE if outside else None
+    meter = meters.of(work.chip)
+    function, arguments, free = programs.program(work.part, work.form, work.setting)
     start = time.process_time()
     try:
-        cost = tpu.meter(function, arguments, work.chip, free)
+        cost = meter.meter(function, arguments, work.chip, free)
     except Exception as error:  # what the compiler refuses is a row
         return Found(*key, fault=" ".join(str(error).split())[:160])
     return Found(
         *key,
         round(cost.us, 1),
-        round(tpu.floor_us(work.part.task, work.chip), 1),
+        round(meter.floor_us(work.part.task, work.chip), 1),
         round(cost.cycles),
         round(cost.bytes / 1e6, 1),
         round(cost.temporary_bytes / 1e6, 1),

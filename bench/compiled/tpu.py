@@ -43,8 +43,8 @@ CHIPS = {
     "v6e": Chip("v6e", 1.75e9, 459e12, 1.64e12),
 }
 
-FREE = "free"  # a layout that the compiler is to choose
-Layouts = tuple[Sequence[Any], Any]  # of the arguments and of the result: FREE or None, row-major
+PLATFORM = "tpu"
+Free = tuple[Sequence[bool], bool]  # arguments and result: whether the compiler lays them out
 
 
 def missing() -> str | None:
@@ -91,15 +91,15 @@ def compiled(
     function: Callable[..., Any],
     arguments: Sequence[jax.ShapeDtypeStruct],
     chip: str,
-    layouts: Layouts | None = None,
+    free: Free | None = None,
 ) -> Any:
-    """The program for this chip, its arrays row-major where nothing else is said."""
+    """The program for this chip, its arrays row-major where the compiler is not free."""
     where = device(chip)
 
-    def placed(layout: Any) -> Any:
-        return Format(Layout.AUTO, where) if layout == FREE else where
+    def placed(free: bool) -> Any:
+        return Format(Layout.AUTO, where) if free else where
 
-    inside, outside = layouts or ((None,) * len(arguments), None)
+    inside, outside = free or ((False,) * len(arguments), False)
     jitted = jax.jit(
         function, in_shardings=tuple(map(placed, inside)), out_shardings=placed(outside)
     )
@@ -110,12 +110,12 @@ def meter(
     function: Callable[..., Any],
     arguments: Sequence[jax.ShapeDtypeStruct],
     chip: str,
-    layouts: Layouts | None = None,
+    free: Free | None = None,
 ) -> timeline.Cost:
     """Compile for a chip, and count."""
     for old in dump().iterdir():
         old.unlink()
-    program = compiled(function, arguments, chip, layouts)
+    program = compiled(function, arguments, chip, free)
     text = program.as_text()
     held = program.memory_analysis().temp_size_in_bytes
     return timeline.cost(text, _walks(text), CHIPS[chip], held)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from jtconv.algorithms import (
     dense,
     dilated,
+    fft,
     fold,
     gemm,
     matrix,
@@ -30,6 +31,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "taps": taps,
     "dense": dense,
     "fold": fold,
+    "fft": fft,
     "matrix": matrix,
     "pallas": pallas,
 }

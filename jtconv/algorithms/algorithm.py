@@ -52,6 +52,14 @@ class WithBias(Protocol):
 
 
 @runtime_checkable
+class WithNote(Protocol):
+    """An algorithm whose numbers differ from the others' by more than the order of sums."""
+
+    def note(self, task: Task) -> str:
+        """What to know of them, for people: printed by ``explain``."""
+
+
+@runtime_checkable
 class Tunable(Protocol):
     """An algorithm with several block sizes to measure; ``task.tile`` names the one to take."""
 

@@ -130,6 +130,7 @@ def _sums_of_rows(y: jax.Array, kernel: jax.Array, task: Task) -> Iterator[jax.A
         part = full[(slice(None), *cells, slice(b.shift, b.shift + last.x_size))]
         part = lax.slice_in_dim(part, b.residue, b.residue + b.count, axis=1 + len(g))
         weights = kernel[(*tap, slice(b.tap, b.tap + b.count))]
+        weights = weights.reshape(*(1,) * (part.ndim - weights.ndim), *weights.shape)
         if split_axes.is_depthwise(task):
             return split_axes.joined(part) * split_axes.joined(weights)
         return _summed(part * weights, -1, task)

@@ -70,8 +70,8 @@ def _strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 
 def _wide(a: jax.Array, b: jax.Array, task: Task) -> tuple[jax.Array, jax.Array, Task]:
-    """The operands in the dtype of the result where that is wider: a transpose keeps dtypes."""
-    if task.result_dtype.itemsize <= task.dtype.itemsize:
-        return a, b, task
+    """The operands in the dtype that XLA is asked to sum in, if any: a transpose keeps dtypes."""
     wide = task.accumulator
+    if xla_conv.element_type(task) is None or wide == task.dtype:
+        return a, b, task
     return a.astype(wide), b.astype(wide), replace(task, dtype=wide)

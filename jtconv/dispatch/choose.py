@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import jax
 
 from jtconv.algorithms import ALGORITHMS
-from jtconv.algorithms.algorithm import Tunable
+from jtconv.algorithms.algorithm import Tunable, WithNote
+from jtconv.devices import PLATFORMS
 from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
@@ -34,14 +35,6 @@ def parse_method(method: Any) -> tuple[str, ...]:
     return tuple(arguments.choice("method", name, ("auto", *ALGORITHMS)) for name in names)
 
 
-def platform() -> str:
-    """Where computations run by default, as lowering rules name it: cpu, cuda, rocm or tpu."""
-    name = jax.default_backend()
-    if name != "gpu":
-        return name
-    return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"
-
-
 def refusal(name: str, task: Task) -> str | None:
     """Why method ``name`` cannot do ``task``; None where it can."""
     return ALGORITHMS[name].refuse(task)
@@ -50,6 +43,12 @@ def refusal(name: str, task: Task) -> str | None:
 def cost(name: str, task: Task) -> Cost:
     """What method ``name`` would spend on ``task``."""
     return ALGORITHMS[name].cost(task)
+
+
+def note(name: str, task: Task) -> str | None:
+    """What to know of the numbers that method ``name`` gives; None where that is nothing."""
+    algorithm = ALGORITHMS[name]
+    return algorithm.note(task) if isinstance(algorithm, WithNote) else None
 
 
 def tiles(name: str, task: Task) -> tuple[str | None, ...]:
@@ -70,9 +69,35 @@ def choose(wanted: tuple[str, ...], task: Task) -> Choice:
         why_not = refusal(name, replace(task, tile=tile))
         if why_not is None:
             return Choice(name, "asked for", tile)
-        refusals.append(f"method {name!r} cannot do this {task.side}: {why_not}")
+        refusals.append(_refused(name, task.side, task.platform, why_not))
+    raise _unsupported(wanted, refusals)
+
+
+def check_possible(wanted: tuple[str, ...], task: Task) -> None:
+    """Refuse what no platform can do: which one a program is for is not known until it is lowered.
+
+    The task's own platform is not looked at.
+    """
+    refusals: list[str] = []
+    for name in wanted:
+        reasons: dict[str, list[str]] = {}
+        for platform in (*PLATFORMS, "other"):
+            if name == "auto" or (why := refusal(name, replace(task, platform=platform))) is None:
+                return
+            reasons.setdefault(why, []).append(platform)
+        for why, platforms in reasons.items():
+            where = "any platform" if len(reasons) == 1 else ", ".join(platforms)
+            refusals.append(_refused(name, task.side, where, why))
+    raise _unsupported(wanted, refusals)
+
+
+def _refused(name: str, side: str, where: str, why: str) -> str:
+    return f"method {name!r} cannot do this {side} on {where}: {why}"
+
+
+def _unsupported(wanted: tuple[str, ...], refusals: list[str]) -> Unsupported:
     others = (name for name in ALGORITHMS if name not in wanted)
-    raise Unsupported(
+    return Unsupported(
         f"{'; '.join(refusals)}. Use method='auto', or name another of {', '.join(others)}."
     )
 
@@ -118,7 +143,7 @@ def automatic(task: Task) -> Choice:
 def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
-    >>> methods()
-    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'dense', 'fold', 'matrix', 'pallas')
+    >>> print(*methods())
+    dilated vjp scatter gemm phases taps dense fold fft matrix pallas
     """
     return tuple(ALGORITHMS)

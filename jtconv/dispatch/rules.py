@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
+from jax import lax
+
+from jtconv.algorithms import fft
 from jtconv.algorithms.common import im2col, subpixel, xla_conv
-from jtconv.problem.task import Cost, Side, Task
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One line of the static choice: on these platforms and sides, when this holds."""
-
-    method: str
-    when: Callable[[Task], bool]
-    reason: str
-    sides: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
-    platforms: tuple[str, ...] = ("cpu",)
-
-    def fits(self, task: Task) -> bool:
-        """Whether this rule applies to ``task``."""
-        return task.platform in self.platforms and task.side in self.sides and self.when(task)
-
+from jtconv.dispatch.rule import Rule
+from jtconv.dispatch.tpu_rules import TPU_RULES
+from jtconv.problem.task import Cost, Task
 
 # A method is passed over where it would hold more than this many times its operands, and more
 # than a cache.
@@ -36,7 +23,28 @@ def holds_too_much(task: Task, cost: Cost) -> bool:
     return cost.temporary_bytes > max(MOST_TIMES * task.operand_bytes, CACHE_BYTES)
 
 
-OTHERS = ("cuda", "rocm", "other")
+# Kernels of fewer taps are no case for transforms, whatever else.
+MANY_TAPS = 256
+DEFAULT_PRECISION = (None, lax.Precision.DEFAULT)
+
+OTHERS = ("cuda", "rocm", "other")  # accelerators besides TPUs
+
+
+def _sums_far_more_taps(task: Task) -> bool:
+    """Useful products many times the arithmetic of transforms, the more the better they run.
+
+    Transforms spread what is not finite and round relative to the largest numbers, so they are for
+    problems where all else would take some eight times as long, and for nobody who asked for a
+    precision.  Products of wide groups are matrix products, several times as fast.
+    """
+    times = 8 if task.x_channels_per_group * task.y_channels_per_group <= 4 else 32
+    return _has_fewer_products_by_transforms(task, times)
+
+
+def _has_fewer_products_by_transforms(task: Task, times: int = 2) -> bool:
+    if math.prod(task.geometry.kernel) < MANY_TAPS or task.precision not in DEFAULT_PRECISION:
+        return False
+    return task.multiply_adds >= times * fft.cost(task).multiply_adds
 
 
 def _has_thin_groups(task: Task) -> bool:
@@ -96,41 +104,6 @@ def _outgrows_cache(task: Task) -> bool:
     return task.im2col_bytes > CACHE_BYTES
 
 
-def _is_depthwise(task: Task) -> bool:
-    """A channel in and one out, in every group."""
-    return task.x_channels_per_group == task.y_channels_per_group == 1
-
-
-def _has_groups(task: Task) -> bool:
-    return task.groups > 1
-
-
-def _has_large_stride_and_few_channels(task: Task) -> bool:
-    """Zeros that XLA:TPU does multiply: a stride of 8 and more, and lanes that are mostly idle."""
-    channels = sorted((task.x_channels_per_group, task.y_channels_per_group))
-    few = channels[1] < 32 or (channels[0] < 32 and task.side != "wgrad")
-    return max(task.geometry.stride) >= 8 and few and task.groups == 1
-
-
-def _makes_an_image(task: Task) -> bool:
-    """To a channel or four, such as RGB."""
-    strided = max(task.geometry.stride) > 1
-    return strided and task.y_channels <= 4 and task.groups == 1
-
-
-def _is_small_volume(task: Task) -> bool:
-    """Three axes, few examples, kernels that overlap."""
-    g = task.geometry
-    overlapping = any(len(a.blocks) > 1 for a in g)
-    return len(g) == 3 and task.batch < 8 and overlapping and task.groups == 1
-
-
-def _is_deep_signal(task: Task) -> bool:
-    """One axis, many channels and fewer examples than a TPU's tile has rows."""
-    few = task.batch == 1 if task.side == "dgrad" else task.batch < 8
-    return len(task.geometry) == 1 and task.x_channels >= 512 and few and task.groups == 1
-
-
 def _inserts_no_zeros(task: Task) -> bool:
     """Whether XLA's convolution would multiply useful numbers only."""
     stride1 = all(a.stride == 1 for a in task.geometry)
@@ -147,6 +120,16 @@ def _is_library_kernel(task: Task) -> bool:
 # First match wins. Times are float32 medians on 2 cores, jax 0.10.2, of one side at a time;
 # `python -m bench --sides` measures such cases again.
 RULES = (
+    # one channel, k40, 60x60: 0.08 ms (phases 1.0, scipy.signal.fftconvolve 0.11 to 0.23); k65,
+    # 128x128: 0.16 (phases 12); k100, 150x150: 0.5 (24); 1-D k1024, 16384: 0.3 (8.0)
+    # depthwise k31, 64x64, 64 channels: 3.4 (phases 58), 3.3 (40), 3.7 (42); 8 -> 8, 1-D k512,
+    # 4096: 0.8 (6.9)
+    Rule(
+        "fft",
+        _sums_far_more_taps,
+        "so many taps that transforms need a small part of the arithmetic (errors are relative to "
+        "the largest numbers, inf and NaN spread: name a method or a precision to do without)",
+    ),
     # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
     # depthwise k7 s1, 32x32x16: fprop 0.1 ms (gemm 1.1), but wgrad 1.3 (phases 0.5)
     Rule("taps", _has_thin_groups, "groups too thin for a matrix product: one fused loop"),
@@ -198,64 +181,14 @@ RULES = (
     # What follows is for kernels of very many taps, where the others would compile for long.
     Rule("phases", lambda task: True, "gemm refuses, and no zero is multiplied"),
     Rule("dilated", _inserts_no_zeros, "a plain convolution; the others refuse"),
-    # TPUs: microseconds on a v5e, bfloat16, by the compiler's own count of cycles and bytes, as
-    # `python -m bench --compile v5e` shows them; nothing was run.
-    # depthwise k4 s2, 16x64x64x64: 126 on all sides, the time its bytes take (taps 3103, 2882, 525)
+    # 1-D k256, 16384, one channel, wgrad: 0.3 ms (scatter 18); k1024 s4, 4096: 7.0 (128)
     Rule(
-        "dilated",
-        _is_depthwise,
-        "one channel a group, for which XLA:TPU has a loop of its own (counted, not run)",
-        platforms=("tpu",),
+        "fft",
+        _has_fewer_products_by_transforms,
+        "the others refuse, and transforms need less arithmetic (errors are relative to the "
+        "largest numbers, inf and NaN spread: name a method or a precision to do without)",
     ),
-    # 128 -> 128 in 4 groups, k4 s2, 64x32x32: 182, 181, 162 (dilated 1907, 574, 686); in 32 groups,
-    # 256 -> 256, 8x28x28: 115, 113, 55 (1365, 1073, 1150)
-    Rule(
-        "dense",
-        _has_groups,
-        "groups joined until they fill the matrix unit (counted, not run)",
-        platforms=("tpu",),
-    ),
-    # 768 -> 3, k16 s16, 8x14x14: 180, 114 (dilated 30112, 141); 21 -> 21, k16 s8, 70x70: 586, 298,
-    # 751 (more than 40 s to compile, 588, 1075)
-    Rule(
-        "phases",
-        _has_large_stride_and_few_channels,
-        "few channels and a large stride, whose zeros XLA:TPU multiplies (counted, not run)",
-        platforms=("tpu",),
-    ),
-    # 64 -> 3, k4 s2, 64x32x32: 42 (dilated 80)
-    Rule(
-        "phases",
-        _makes_an_image,
-        "all phases of an image fill lanes that three channels do not (counted, not run)",
-        sides=("dgrad",),
-        platforms=("tpu",),
-    ),
-    # 64 -> 32, k4 s2, 2x16x16x16: 153 (dilated 271)
-    Rule(
-        "fold",
-        _is_small_volume,
-        "three axes and few examples: the first axis gives more of them (counted, not run)",
-        sides=("dgrad",),
-        platforms=("tpu",),
-    ),
-    # 768 -> 384, k16 s8, 1x860: 83 (dilated 223), 58 (120); between two convolutions 64 (205), 43
-    # (887). 512 -> 256, 4x800: wgrad 128 (97), but between two convolutions 89 (3563)
-    Rule(
-        "gemm",
-        _is_deep_signal,
-        "a deep signal of few examples, which XLA:TPU would cut into pieces (counted, not run)",
-        sides=("dgrad", "wgrad"),
-        platforms=("tpu",),
-    ),
-    # 128 -> 64, k4 s2, 64x16x16: 45, 32, 32 (phases 75, 104, 308, gemm 714, 362, 398); k2 s2,
-    # 8x64x64: 63 on all sides (265, 120, 167)
-    Rule(
-        "dilated",
-        lambda task: True,
-        "one convolution, in which XLA:TPU multiplies no inserted zero (counted, not run)",
-        platforms=("tpu",),
-    ),
+    *TPU_RULES,
     # Other accelerators: from the compilers' sources, not from measurements of ours.
     Rule(
         "taps",

@@ -104,7 +104,7 @@ class Call:
         self,
         dtype: Any,
         result: Any,
-        platform: str,
+        platform: str = "cpu",
         precision: Any = None,
         side: Side | None = None,
     ) -> Task:

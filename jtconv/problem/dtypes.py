@@ -85,6 +85,12 @@ def result_dtype(dtype: Any, preferred: Any) -> str:
     return wanted
 
 
+def common(one: Any, other: Any) -> Any:
+    """The dtype that holds both, whatever ``jax.numpy_dtype_promotion`` lets users mix."""
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.promote_types(one, other)
+
+
 def element_type(preferred: Any) -> str:
     """The name of a dtype a result may have."""
     try:

@@ -16,10 +16,8 @@ def conv_axes(columns: Columns, padding_arg: Any) -> tuple[Axis, ...]:
     axes = []
     for index, (m, k, s, d) in enumerate(columns):
         effective = d * (k - 1) + 1
-        if isinstance(pads, str):
-            lo, hi = padding.of_convolution(pads, m, effective, s)
-        else:
-            lo, hi = pads[index]
+        stated = pads if isinstance(pads, str) else pads[index]
+        lo, hi = padding.along(False, stated, m, effective, s)
         n = (m + lo + hi - effective) // s + 1
         if n < 1 or m + lo + hi < effective:
             raise ValueError(
@@ -45,10 +43,8 @@ def conv_transpose_axes(
         )
     axes = []
     for index, (n, k, s, d) in enumerate(columns):
-        if isinstance(crops, str):
-            lo, hi = padding.from_name(crops, d * (k - 1) + 1, s)
-        else:
-            lo, hi = crops[index]
+        stated = crops if isinstance(crops, str) else crops[index]
+        lo, hi = padding.along(True, stated, n, d * (k - 1) + 1, s)
         _check_output_padding(index, extra[index], s, d)
         axes.append(Axis.cropped(n, k, s, d, lo, hi - extra[index]))
     if output_size is not None:

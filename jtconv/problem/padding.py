@@ -81,6 +81,15 @@ def of_convolution(name: str, size: int, effective: int, stride: int) -> Crops:
     return (short, long) if name == "SAME" else (long, short)
 
 
+def along(transposed: bool, stated: str | Crops, size: int, effective: int, stride: int) -> Crops:
+    """The crops, or a convolution's zeros, that a name or pair makes of an input of ``size``."""
+    if not isinstance(stated, str):
+        return stated
+    if transposed:
+        return from_name(stated, effective, stride)
+    return of_convolution(stated, size, effective, stride)
+
+
 def parse(padding: Any, rank: int) -> str | tuple[Crops, ...]:
     """What a user wrote for ``padding``: a name, or a ``(lo, hi)`` pair per axis."""
     if isinstance(padding, str):

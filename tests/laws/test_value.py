@@ -9,7 +9,7 @@ import pytest
 
 import jtconv
 from tests import oracle
-from tests.axes import NAMES, each, every_name, methods, methods_and_cases
+from tests.axes import NAMES, NO_INTEGERS, each, every_name, methods, methods_and_cases
 from tests.cases import BY_NAME, CASES, REPRESENTATIVE
 from tests.compare import assert_close
 from tests.selection import rows
@@ -71,8 +71,8 @@ def test_dtype(method, case, dtype, rng):
 @each(FEW)
 @every_name
 def test_small_integers_are_summed_in_int32(method, case, rng):
-    if method == "vjp":
-        pytest.skip("vjp differentiates, and integers have no derivative: see test_refusals")
+    if method in NO_INTEGERS:
+        pytest.skip(f"{method} takes no integers: see test_refusals")
     x, w, _ = case.operands(rng, np.int8)
     got = jtconv.conv_transpose(x, w, method=method, **case.keywords)
     assert got.dtype == jnp.int32
@@ -110,8 +110,8 @@ def test_preferred_element_type_is_the_dtype_of_the_result(method, asked, rng):
 )
 @every_name
 def test_a_wider_result_is_summed_wide(method, operand, asked, factor, expected):
-    if method == "vjp" and operand.startswith("int"):
-        pytest.skip("vjp differentiates, and integers have no derivative: see test_refusals")
+    if method in NO_INTEGERS and operand.startswith("int"):
+        pytest.skip(f"{method} takes no integers: see test_refusals")
     terms = 64 if operand == "int16" else 1
     x, w = jnp.full((1, 1, terms), factor, operand), jnp.full((1, terms, 1), factor, operand)
     got = jtconv.conv_transpose(x, w, method=method, preferred_element_type=asked)

@@ -1,0 +1,218 @@
+"""``python -m bench --compile``: the meter, on texts whose cost is known by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bench import cli, readme, table
+from bench.cases import CASES, Case
+from bench.compiled import command, hlo, layers, llo, programs, show, sweep, timed, timeline, tpu
+from bench.compiled.programs import ALL_SIDES, Part
+from bench.compiled.sweep import Found
+from tests.compare import assert_close
+
+# Three rounds of three bundles; four more are issued behind a branch that is taken.
+LOOP = """
+     0   : { %s0_s0 = smov 0 }
+   0x1 LB: { /* Start region 5 */ %s1_s0 = sphi 0, %s2_s0 ;; %s2_s0 = sadd.s32 %s1_s0, 1 }
+   0x2   : { %p3_p0 = scmp.lt.s32.totalorder %s2_s0, 3 }
+   0x3   : { %9 = sbr.rel (%p3_p0) target = $region5 }
+   0x4   : { }
+   0x5   : { }
+   0x6   : { }
+   0x7   : { }
+   0x8   : { }
+"""
+PRODUCTS = """
+     0   : { %v2 = vmatmul.bf16.gmra.mxu0 %v1 }
+   0x1   : { %v3 = vmatmul.bf16.gmra.mxu0 %v1 ;; %v4 = vmatmul.bf16.gmra.mxu1 %v1 }
+"""
+
+
+def test_a_walk_counts_loops():
+    walk = llo.Walk(llo.Code(LOOP))
+    assert not walk.lost
+    assert walk.cycles == 1 + 2 * (3 + 4) + (3 + 5)
+
+
+def test_a_product_waits_for_its_unit():
+    """16 rows of bfloat16 take 16 cycles: the second of a unit waits for 15."""
+    walk = llo.Walk(llo.Code(PRODUCTS))
+    assert walk.cycles == 2 + 15
+    assert walk.fed_cycles == 3 * 16 / 4
+
+
+def test_a_walk_says_where_it_is_lost():
+    unknown = LOOP.replace("smov 0", "sld [smem:[#allocation2]]").replace("sphi 0", "sld 0")
+    assert "not known" in llo.Walk(llo.Code(unknown)).lost
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ("bf16[64,16,16,64]{3,0,2,1:T(8,128)(2,1)}", 64 * 16 * 16 * 128 * 2),
+        ("f32[3,5]{1,0:T(8,128)}", 8 * 128 * 4),
+        ("f32[3,5]{1,0:T(8,128)S(1)}", 0),
+        ("(f32[8,128]{1,0:T(8,128)}, s8[4]{0})", 8 * 128 * 4 + 4),
+    ],
+)
+def test_memory_is_padded_to_tiles(shape, size):
+    assert hlo.memory_bytes(shape) == size
+
+
+MODULE = """
+%fused (param_0: f32[1024,1024]) -> f32[8,1024] {
+  %param_0 = f32[1024,1024]{1,0:T(8,128)} parameter(0)
+  ROOT %slice.1 = f32[8,1024]{1,0:T(8,128)} slice(%param_0), slice={[0:8], [0:1024]}
+}
+
+ENTRY %main (x: f32[1024,1024]) -> f32[8,1024] {
+  %x = f32[1024,1024]{1,0:T(8,128)} parameter(0)
+  %copy.1 = f32[1024,1024]{1,0:T(8,128)} copy(%x), backend_config={"estimated_cycles":"9"}
+  ROOT %slice_fusion = f32[8,1024]{1,0:T(8,128)} fusion(%copy.1), kind=kLoop, calls=%fused
+}
+"""
+
+
+def test_a_program_takes_the_longer_of_cycles_and_bytes():
+    chip = tpu.CHIPS["v5e"]
+    cost = timeline.cost(MODULE, {}, chip, 7)
+    whole, part = 4 * 2**20, 2 * 4 * 2**13
+    assert [o.bytes for o in cost.operations] == [2 * whole, part]
+    np.testing.assert_allclose(cost.us, (2 * whole + part) / (0.81 * chip.bandwidth) * 1e6)
+    assert (cost.cycles, cost.count, cost.lost, cost.temporary_bytes) == (9, 2, 1, 7)
+    slow = MODULE.replace('"9"', '"3000000"')
+    assert timeline.cost(slow, {}, chip, 0).us > 3e6 / chip.clock * 1e6
+
+
+VARIANTS = {
+    "2-D": Case("", "", (4, 6), 3, 2, (2, 5, 4), (2, 5, 4), 1, 1, groups=2),
+    "dilated": Case("", "", (3, 2), 3, 2, (1, 4, 5), (1, 4, 5), 1, dilation=2),
+    "1-D": Case("", "", (2, 4), 4, 2, (2, 9), (2, 9), 1),
+    "depthwise": Case("", "", (3, 3), 3, 1, (2, 5, 4), (2, 5, 4), 1, groups=3),
+}
+
+
+@pytest.mark.parametrize("side", ALL_SIDES)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_peer_computes_the_same(name, side, rng):
+    """Or it would be no peer."""
+    part = Part(VARIANTS[name], side, "float32", "tpu")
+    a, b, _ = (jnp.asarray(rng.normal(size=shape), "float32") for shape in part.shapes)
+    ours, theirs = (programs.operator(part, form)(a, b) for form in ("scatter", programs.PEER))
+    assert ours.shape == part.shapes[2]
+    assert_close(theirs, np.asarray(ours), "float32", slack=4)
+
+
+@pytest.mark.parametrize("setting", programs.SETTINGS)
+@pytest.mark.parametrize("side", ALL_SIDES)
+def test_programs_have_the_arguments_that_they_say(side, setting):
+    part = Part(VARIANTS["2-D"], side, "bfloat16", "tpu")
+    function, arguments, (free, out) = programs.program(part, "auto", setting)
+    assert len(arguments) == len(free)
+    result = jax.eval_shape(function, *arguments)
+    assert (result.shape, result.dtype) == (part.shapes[2], jnp.bfloat16)
+    assert out == (side != "wgrad")
+
+
+def test_drawn_layers_are_the_same_every_time():
+    first, again, others = layers.drawn(), layers.drawn(), layers.drawn(seed=18)
+    assert first == again
+    assert len(first) == layers.DRAWN and {case.rank for case in first} == {1, 2, 3}
+    assert [case.true for case in first] != [case.true for case in others]
+    assert layers.select([], "drawn") == first
+
+
+def a_row(case, side, form, us, **more):
+    return Found("v5e", "lone", "bfloat16", case, side, form, us, 10.0, **more)
+
+
+ROWS = [
+    a_row("one", "dgrad", "lax", 80.0),
+    a_row("one", "dgrad", "phases", 20.0, cycles=5.0, operations=3, lost=0),
+    a_row("one", "dgrad", "dense", 10.0),
+    a_row("two", "dgrad", "lax", 30.0),
+    Found("v5e", "lone", "bfloat16", "two", "dgrad", "fold", fault="more than 60 s to compile"),
+]
+CHOSEN = {ROWS[0].program[:-1]: "phases", ROWS[3].program[:-1]: "dilated"}
+
+
+def test_rows_are_kept(tmp_path):
+    file = tmp_path / "rows.tsv"
+    for row in ROWS:
+        sweep.append(file, row)
+    assert sweep.load(file) == ROWS
+    sweep.append(file, again := a_row("one", "dgrad", "lax", 81.0))
+    assert sweep.load(file)[0] == again
+
+
+def test_means_are_of_what_auto_takes():
+    """Four times ahead and level: twice; twice behind the best form and level."""
+    (mean,) = show.means(ROWS, CHOSEN)
+    assert (mean.ahead, mean.least, mean.least_case) == (2.0, 1.0, "two")
+    np.testing.assert_allclose(mean.regret, math.sqrt(2))
+    assert (mean.most_regret, mean.most_case, mean.count) == (2.0, "one", 2)
+
+
+def test_tables_show_all(capsys):
+    console = table.console()
+    console.print(show.programs(ROWS, CHOSEN))
+    console.print(show.mean_table(show.means(ROWS, CHOSEN)))
+    shown = capsys.readouterr().out
+    for word in ("phases *", "4.00", "50%", "more than 60 s", "1.41"):
+        assert word in shown
+    page = show.filled("a\n<!-- compiled -->\nold\n<!-- /compiled -->\nb", ROWS, CHOSEN)
+    assert "old" not in page and "| 80.0 | 20.0 | phases |" in page
+    with pytest.raises(ValueError, match="no <!-- compiled -->"):
+        show.filled("", ROWS, CHOSEN)
+
+
+def test_what_is_missing_is_told(monkeypatch):
+    console = table.console()
+    with pytest.raises(ValueError, match="must be one of v5e, v6e, got 'v7'"):
+        command.run("v7", [], [], [], "auto", console)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"libtpu is not installed: pip install .*libtpu"):
+        command.run("v5e", [], [], [], "auto", console)
+
+
+def test_results_in_the_readme_are_those_of_the_files():
+    rows = [r for f in sorted(RESULTS.glob("compiled-*.tsv")) for r in sweep.load(f)]
+    assert rows
+    page = readme.README.read_text(encoding="utf-8")
+    assert show.filled(page, rows, command.choices(rows)) == page
+
+
+RESULTS = Path(cli.__file__).parent / "results"
+
+
+def test_the_suite_for_a_tpu_times_what_was_counted(monkeypatch):
+    """Here on whatever runs; the layers and forms it names are there."""
+    names = {case.name for case in CASES}
+    assert len(timed.LAYERS) == 20 and {name for name, *_ in timed.LAYERS} <= names
+    assert {work.form for work in timed.works("v5e")} > {"lax", "dense", "fold", "gemm"}
+    works = [
+        sweep.Work("v5e", "lone", "float32", VARIANTS["1-D"], "dgrad", f) for f in ("lax", "gemm")
+    ]
+    row = Found("v5e", "lone", "float32", "", "dgrad", "lax", 3.0)
+    found = timed.measure(works, {row.program: row}, lambda: True)
+    assert [r.counted for r in found] == [3.0, None]
+    assert all(r.measured and r.measured > 0 for r in found)
+    assert timed.measure(works, {}, lambda: False)[0].measured is None
+    assert timed.ranked([("a", 2.0), ("b", None), ("c", 1.0)]) == [("c", 1.0), ("a", 2.0)]
+    assert timed.table(found).row_count == 1
+
+
+def test_the_suite_for_a_tpu_says_what_is_here(monkeypatch):
+    class Told:
+        stdout = "cpu\n"
+
+    monkeypatch.setattr(timed.subprocess, "run", lambda *a, **k: Told)
+    with pytest.raises(ValueError, match="runs on v5e, v6e, and this is cpu; --compile v5e"):
+        timed.chip()
