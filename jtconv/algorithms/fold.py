@@ -40,9 +40,7 @@ def refuse(task: Task) -> str | None:
 def cost(task: Task) -> Cost:
     """x is held once for each of its shifts, and y once more."""
     folded = _folded(task)
-    rows = folded.geometry.x_size[-1] if len(folded.geometry) else folded.batch
-    held = task.tiled(folded.x_elements, rows, folded.x_channels)
-    held += task.tiled(folded.y_elements, rows, folded.y_channels)
+    held = folded.x_elements + folded.y_elements
     return Cost(xla_conv.cost(folded).multiply_adds, held * task.accumulator.itemsize)
 
 

@@ -61,8 +61,8 @@ def _is_deep_signal(task: Task) -> bool:
     if len(task.geometry) != 1 or task.batch >= SUBLANES:
         return False
     if task.side == "wgrad":
-        return task.x_channels >= 512 and task.rows <= 4096
-    return task.x_channels >= (512 if task.side == "dgrad" else LANES) and task.batch <= 2
+        return task.x_channels >= 512 and (task.groups > 1 or task.rows <= 4096)
+    return task.x_channels >= (256 if task.side == "dgrad" else LANES) and task.batch <= 2
 
 
 # First match wins.
@@ -77,8 +77,8 @@ TPU_RULES = (
     # 768 -> 384, k16 s8, 1x860: 83, 55, 58 (dilated 223, 64, 120); between two convolutions 64, 41,
     # 43 (205, 45, 887). 512 -> 256, 1x800: 35, 24, 28 (108, 26, 51). With batch 4: wgrad 128 (97),
     # but between two convolutions 89 (3563). 512 -> 192 in 4 groups, k2 s2, 2x4193: 60, 61
-    # (96, 66). 128 -> 64, k4 s2, 1x51200: fprop 117 (229). But wgrad of 768 -> 384,
-    # 1x6880: 650 (429)
+    # (96, 66). 256 -> 128, k16 s8, 1x6400: dgrad 85 (196); 128 -> 64, k4 s2, 1x51200:
+    # fprop 117 (229). But wgrad of 768 -> 384, 1x6880: 650 (429)
     Rule(
         "gemm",
         _is_deep_signal,
