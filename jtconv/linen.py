@@ -25,7 +25,7 @@ class ConvTranspose(nn.ConvTranspose):
         kernel_size, strides, padding, kernel_dilation, use_bias, mask, dtype, param_dtype,
             precision, kernel_init, bias_init, transpose_kernel, promote_dtype,
             preferred_element_type: as in Flax; ``padding`` may also be "SAME_LOWER",
-            "CAUSAL" or "FULL", and the kernel may have up to four axes.
+            "CAUSAL", "FULL", "REFLECT" or "EDGE", and the kernel may have up to four axes.
         feature_group_count: groups of channels; each reads and writes its own slice.
         output_padding: cells added to the end of the output, below stride or dilation.
         method: as in :func:`jtconv.conv_transpose`.

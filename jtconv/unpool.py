@@ -89,14 +89,11 @@ def _axes(space: tuple[int, ...], window: Any, stride: Any, pads: Any, dilation:
     windows = arguments.per_axis("window", window, rank, least=1)
     strides = arguments.per_axis("stride", windows if stride is None else stride, rank, least=1)
     dilations = arguments.per_axis("dilation", dilation, rank, least=1)
-    pads = padding.parse(pads, rank)
+    pads = padding.on_axes(padding.parse(pads, rank), rank)
     axes = []
     for index, (m, k, s, d) in enumerate(zip(space, windows, strides, dilations, strict=True)):
         span = d * (k - 1) + 1
-        if isinstance(pads, str):
-            lo, hi = padding.of_convolution(pads, m, span, s)
-        else:
-            lo, hi = pads[index]
+        lo, hi = padding.along(False, pads[index], m, span, s)
         axis = Axis((m + lo + hi - span) // s + 1, k, m, s, d, lo)
         _check(index, axis, (lo, hi))
         axes.append(axis)

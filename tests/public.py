@@ -17,6 +17,7 @@ from flax import linen, nnx
 import jtconv
 import jtconv.linen
 import jtconv.nnx
+import jtconv.streaming
 from jtconv import initializers, interop, models, unpool, upsampling
 
 X, W, B = (2, 5, 4, 2), (3, 2, 2, 4), (4,)
@@ -63,6 +64,17 @@ def moved(x: jax.Array) -> jax.Array:
     return interop.flax.to_nnx(layer, params)(x)
 
 
+def streamed(x: jax.Array, w: jax.Array, bias: jax.Array) -> jax.Array:
+    """In two pieces and what is left, up and down again."""
+    up = jtconv.streaming.conv_transpose(w, bias, stride=2, padding="CAUSAL")
+    down = jtconv.streaming.conv(w.swapaxes(-1, -2), stride=2, padding="CAUSAL")
+    for stream in (up, down):
+        first, state = stream.step(x[:, :2], stream.init(x.shape))
+        second, state = stream.step(x[:, 2:], state)
+        x = jnp.concatenate([first, second, stream.finish(state)], axis=1)
+    return x
+
+
 def initial(init: Any) -> Callable[[], jax.Array]:
     return lambda: init(jax.random.key(0), (4, 4, 4, 4))
 
@@ -82,6 +94,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     ),
     "flipped": (partial(jtconv.conv_transpose, flip_kernel=True, output_padding=1, stride=3), X, W),
     "unbatched": (partial(jtconv.conv_transpose, output_size=(11, 9), stride=2), X[1:], W),
+    "streaming": (streamed, (2, 6, 2), (3, 2, 4), B),
     "conv_matrix": (lambda w: jtconv.conv_matrix(w, (5, 4, 2), **STRIDED), W),
     "conv_matrix_sparse": (
         lambda w: jtconv.conv_matrix(w, (5, 4, 2), sparse=True, **STRIDED).data,

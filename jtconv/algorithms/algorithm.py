@@ -42,6 +42,14 @@ class Algorithm(Sides, Protocol):
     def cost(self, task: Task) -> Cost:
         """What it would spend."""
 
+    def spreads(self, task: Task) -> str:
+        """The operands, as letters of x, w and y, whose infinities it may spread.
+
+        It may multiply their numbers with zeros of its own, and an infinity or a NaN among them
+        may then make NaN of numbers that it does not meet. Of no other operand does one reach
+        more than the law says.
+        """
+
 
 @runtime_checkable
 class WithBias(Protocol):

@@ -21,7 +21,7 @@ import numpy as np
 
 from jtconv.algorithms.common import xla_conv
 from jtconv.problem.geometry import Geometry
-from jtconv.problem.task import LANES, Cost, Task
+from jtconv.problem.task import LANES, ROLES, Cost, Task
 
 # The kernel may take so many times the operands, or so many bytes.
 MOST_TIMES = 8
@@ -29,7 +29,7 @@ MOST_BYTES = 64 * 2**20
 
 
 def refuse(task: Task) -> str | None:
-    """There must be room for the zeros between groups; what is one group already has none."""
+    """The kernel and its zeros must fit in memory; what is one group already has no zeros."""
     held = _kernel_bytes(task)
     if _joined(task) > 1 and held > max(MOST_BYTES, MOST_TIMES * task.operand_bytes):
         return (
@@ -43,6 +43,11 @@ def cost(task: Task) -> Cost:
     """Products with zeros count, and the kernel that has them is held."""
     held = _kernel_bytes(task) if _joined(task) > 1 else 0
     return Cost(xla_conv.cost(_dense(task)).multiply_adds, held)
+
+
+def spreads(task: Task) -> str:
+    """What XLA's convolution spreads; and where groups are joined, both."""
+    return xla_conv.spreads(task) if _joined(task) == 1 else ROLES[task.side][:2]
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

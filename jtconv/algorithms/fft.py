@@ -41,7 +41,7 @@ from jax import lax
 
 from jtconv.algorithms.common import arrays, circles
 from jtconv.algorithms.common.circles import Circle, Circles
-from jtconv.problem.task import Cost, Task
+from jtconv.problem.task import ROLES, Cost, Task
 
 # Products of so many terms are written out at a time; a loop adds up the rest.
 AT_ONCE = 8
@@ -76,6 +76,11 @@ def note(task: Task) -> str:
         f"errs by some {digits} eps of the norms of its operands, not of the products of a cell; "
         "one inf or NaN makes NaN of all that is transformed with it"
     )
+
+
+def spreads(task: Task) -> str:
+    """Both: all that is transformed together."""
+    return ROLES[task.side][:2]
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

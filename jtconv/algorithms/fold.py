@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jtconv.algorithms.common import arrays, xla_conv
+from jtconv.algorithms.common import arrays, subpixel, xla_conv
 from jtconv.problem.geometry import Axis, Geometry
-from jtconv.problem.task import Cost, Task
+from jtconv.problem.task import ROLES, Cost, Task
 
 # x is copied once for each of its shifts; past this many, XLA takes long to compile it.
 MOST_SHIFTS = 64
@@ -42,6 +42,11 @@ def cost(task: Task) -> Cost:
     folded = _folded(task)
     held = folded.x_elements + folded.y_elements
     return Cost(xla_conv.cost(folded).multiply_adds, held * task.accumulator.itemsize)
+
+
+def spreads(task: Task) -> str:
+    """Both: kernels are filled up with zeros."""
+    return ROLES[task.side][:2]
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -76,18 +81,13 @@ def _shifts(axis: Axis) -> int:
     return -(-axis.kernel // axis.stride)
 
 
-def _block_count(axis: Axis) -> int:
-    """Blocks that the output touches; the first is number ``lo // stride``."""
-    return -(-(axis.lo % axis.stride + axis.y_size) // axis.stride)
-
-
 def _folded(task: Task) -> Task:
     """The task without its first axis; what it gives is summed up, so not yet rounded."""
     first, others = _first(task), task.geometry.axes[1:]
     return replace(
         task,
         geometry=Geometry(others, task.groups),
-        batch=task.batch * _block_count(first),
+        batch=task.batch * subpixel.block_count(first),
         x_channels=task.x_channels * _shifts(first),
         y_channels=task.y_channels * first.stride,
         result_dtype=task.accumulator,
@@ -99,10 +99,10 @@ def _of_x(x: jax.Array, task: Task) -> jax.Array:
     first = _first(task)
     x = x.reshape(*x.shape[:-1], task.groups, task.x_channels_per_group)
     starts = (first.lo // first.stride - first.dilation * j for j in range(_shifts(first)))
-    shifted = [_part(x, start, _block_count(first)) for start in starts]
+    shifted = [_part(x, start, subpixel.block_count(first)) for start in starts]
     joined = jnp.concatenate(shifted, axis=-1)
     return joined.reshape(
-        x.shape[0] * _block_count(first), *x.shape[2:-2], task.x_channels * len(shifted)
+        x.shape[0] * subpixel.block_count(first), *x.shape[2:-2], task.x_channels * len(shifted)
     )
 
 
@@ -110,7 +110,7 @@ def _to_x(x: jax.Array, task: Task) -> jax.Array:
     """Its adjoint."""
     first = _first(task)
     c, shifts = task.x_channels_per_group, _shifts(first)
-    count = _block_count(first)
+    count = subpixel.block_count(first)
     x = x.reshape(x.shape[0] // count, count, *x.shape[1:-1], task.groups, shifts * c)
     starts = (first.dilation * j - first.lo // first.stride for j in range(shifts))
     parts = [
@@ -123,7 +123,7 @@ def _to_x(x: jax.Array, task: Task) -> jax.Array:
 def _of_y(y: jax.Array, task: Task) -> jax.Array:
     """``(N, q, *S, g * o)`` to ``(N * blocks, *S, g * s * o)``."""
     first = _first(task)
-    count, s = _block_count(first), first.stride
+    count, s = subpixel.block_count(first), first.stride
     y = _part(y, -(first.lo % s), count * s)
     y = y.reshape(y.shape[0] * count, s, *y.shape[2:-1], task.groups, task.y_channels_per_group)
     y = jnp.moveaxis(y, 1, -2)
@@ -135,7 +135,7 @@ def _to_y(y: jax.Array, task: Task) -> jax.Array:
     first = _first(task)
     y = y.reshape(*y.shape[:-1], task.groups, first.stride, task.y_channels_per_group)
     y = jnp.moveaxis(y, -2, 1)
-    count, s = _block_count(first), first.stride
+    count, s = subpixel.block_count(first), first.stride
     y = y.reshape(y.shape[0] // count, count * s, *y.shape[2:-2], task.y_channels)
     return _part(y, first.lo % s, first.y_size)
 

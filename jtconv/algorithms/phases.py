@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from jtconv.algorithms.common import arrays, stride1, subpixel, xla_conv
 from jtconv.problem.geometry import Geometry, Phase
-from jtconv.problem.task import Cost, Task
+from jtconv.problem.task import ROLES, Cost, Task
 
 MOST_PHASES = 64
 
@@ -42,6 +42,15 @@ def cost(task: Task) -> Cost:
     blocks = task.tiled(task.y_elements, 8, math.prod(g.stride) * task.y_channels)
     held = blocks * task.accumulator.itemsize + subpixel.held_bytes(task)
     return Cost(task.batch * taps * task.x_channels_per_group * task.y_channels, held)
+
+
+def spreads(task: Task) -> str:
+    """What meets the zeros around x or y, or those that make all phases equally long."""
+    g = task.geometry
+    filled = subpixel.possible(g) and any(a.kernel % a.stride for a in g)
+    if filled or task.groups > 1 or task.side == "wgrad":
+        return ROLES[task.side][:2]
+    return "w"
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

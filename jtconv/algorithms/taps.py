@@ -65,6 +65,16 @@ def cost(task: Task) -> Cost:
     return Cost(task.multiply_adds, numbers * task.accumulator.itemsize)
 
 
+def spreads(task: Task) -> str:
+    """What meets a tap that falls outside of y, or the zeros around x."""
+    g = task.geometry
+    if task.side == "dgrad":
+        return "w" if any(a.blocks[-1].shift for a in g) else ""
+    if task.side == "fprop":
+        return "w" if g.has_misses else ""
+    return "x" * g.has_misses + "y" * (g.x_size[0] % _tile_height(task) > 0)
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     g, kernel = task.geometry, split_axes.of_kernel(w, task)

@@ -32,6 +32,11 @@ def cost(task: Task) -> Cost:
     return xla_conv.cost(task)
 
 
+def spreads(task: Task) -> str:
+    """Those that meet the zeros between cells of x, or the padding."""
+    return xla_conv.spreads(task)
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     x, w, task = _wide(x, w, task)

@@ -13,7 +13,7 @@ import typer
 from jtconv import conventions
 from jtconv.cli.console import WrongUsage, errors_are_wrong_usage, refusals_shown
 from jtconv.conventions import LayerSpec
-from jtconv.problem.padding import NAMES
+from jtconv.problem.padding import BORDERS, NAMES
 from jtconv.problem.task import Op
 
 Text = str | None
@@ -163,7 +163,7 @@ def paddings(text: str) -> str | Pairs:
     >>> paddings("same"), paddings("1"), paddings("0:1x2")
     ('SAME', (1,), ((0, 1), 2))
     """
-    if text.upper() in NAMES:
+    if text.upper() in (*NAMES, *BORDERS):
         return text.upper()
     parts = [part.split(":") for part in text.lower().split("x")]
     numbers = [tuple(_integer("padding", number, text) for number in part) for part in parts]

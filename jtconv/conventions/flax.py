@@ -120,7 +120,7 @@ def keywords(
 
 def _name_or_crops(padding: Any, kernel: PerAxis, dilation: PerAxis) -> str | tuple[Crops, ...]:
     if isinstance(padding, str):
-        return arguments.choice("padding", padding, (*ours.NAMES, "CIRCULAR"), any_case=True)
+        return arguments.choice("padding", padding, (*ours.NAMES, *ours.BORDERS), any_case=True)
     pairs: Any = ours.parse(padding, len(kernel))
     return lax.pads(pairs, kernel, dilation)
 
@@ -164,18 +164,32 @@ def from_crops(
 def to_text(layer: Layer) -> LayerText:
     """The layer; Flax's own transposed one has no groups, ours of that name has."""
     axes = "*k, I // groups, O"
+    border = layer.call.border
+    if border is not None and not _has(border, layer):
+        lacks = f"Flax pads other cells, or has no padding {border!r}"
+        return LayerText("flax", None, why_not=lacks)
     if not layer.transposed:
-        more = {"padding": list(layer.crops), "feature_group_count": layer.groups}
+        more = {"padding": border or list(layer.crops), "feature_group_count": layer.groups}
         return LayerText(
             "flax", _call("flax.nnx.Conv", layer, more), text.kernel(layer, axes, layer.flip)
         )
-    more = {**from_crops(*layer.columns), "transpose_kernel": not layer.flip}
+    more = {"padding": border} if border else from_crops(*layer.columns)
+    more = {**more, "transpose_kernel": not layer.flip}
     kernel = text.kernel(layer, axes if layer.flip else "*k, O // groups, I")
     if layer.groups == 1:
         return LayerText("flax", _call("flax.nnx.ConvTranspose", layer, more), kernel)
     more["feature_group_count"] = layer.groups
     why_not = "flax.nnx.ConvTranspose has no groups; the one of jtconv has"
     return LayerText("flax", _call("jtconv.nnx.ConvTranspose", layer, more), kernel, why_not)
+
+
+def _has(border: str, layer: Layer) -> bool:
+    """Whether Flax's padding of this name puts the same cells around."""
+    columns = [(axis.lo, axis.effective_kernel, axis.stride) for axis in layer.axes]
+    if not layer.transposed:
+        return border != "EDGE" and all(lo == (span - 1) // 2 for lo, span, _ in columns)
+    even = all(max(span - stride, 0) % 2 == 0 for _, span, stride in columns)
+    return border == "CIRCULAR" and (even or layer.flip)
 
 
 def _call(name: str, layer: Layer, more: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
@@ -51,6 +52,11 @@ def note(name: str, task: Task) -> str | None:
     return algorithm.note(task) if isinstance(algorithm, WithNote) else None
 
 
+def spreads(name: str, task: Task) -> str:
+    """The operands of which method ``name`` may spread an infinity; whole numbers have none."""
+    return ALGORITHMS[name].spreads(task) if jnp.issubdtype(task.dtype, jnp.inexact) else ""
+
+
 def tiles(name: str, task: Task) -> tuple[str | None, ...]:
     """Block sizes that method ``name`` could take, its own choice first; None for no choice."""
     algorithm = ALGORITHMS[name]
@@ -76,13 +82,15 @@ def choose(wanted: tuple[str, ...], task: Task) -> Choice:
 def check_possible(wanted: tuple[str, ...], task: Task) -> None:
     """Refuse what no platform can do: which one a program is for is not known until it is lowered.
 
-    The task's own platform is not looked at.
+    The task's own platform is not looked at, and "auto", which can do everything, is not among the
+    names.
     """
     refusals: list[str] = []
     for name in wanted:
         reasons: dict[str, list[str]] = {}
         for platform in (*PLATFORMS, "other"):
-            if name == "auto" or (why := refusal(name, replace(task, platform=platform))) is None:
+            why = refusal(name, replace(task, platform=platform))
+            if why is None:
                 return
             reasons.setdefault(why, []).append(platform)
         for why, platforms in reasons.items():
@@ -100,6 +108,15 @@ def _unsupported(wanted: tuple[str, ...], refusals: list[str]) -> Unsupported:
     return Unsupported(
         f"{'; '.join(refusals)}. Use method='auto', or name another of {', '.join(others)}."
     )
+
+
+def keeps_infinities(wanted: tuple[str, ...], chosen: Choice, platform: str) -> bool:
+    """Whether what the chosen method may spread is to be contained: by ``auto``, on a CPU.
+
+    A method asked for by name is that method and nothing else, and "dilated" is XLA's own
+    convolution, beyond which ``auto`` need not go. Elsewhere a branch waits for the host.
+    """
+    return "auto" in wanted and chosen.method != "dilated" and platform == "cpu"
 
 
 class Advisor(Protocol):

@@ -29,10 +29,11 @@ from jax.interpreters import ad, batching, mlir
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import WithBias, compute
+from jtconv.algorithms.common.infinities import contained
 from jtconv.devices import PLATFORMS, platform_of
 from jtconv.dispatch import experimental
 from jtconv.dispatch.batching import batch
-from jtconv.dispatch.choose import choose
+from jtconv.dispatch.choose import choose, keeps_infinities
 from jtconv.problem import dtypes
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import ROLES, Side, Task
@@ -60,7 +61,8 @@ def _compute(
     with jax.named_scope(f"jtconv_{side}_{chosen.method}"):
         if bias is not None and isinstance(algorithm, WithBias):
             return algorithm.biased(a, b, bias, task).astype(task.result_dtype)
-        y = compute(algorithm, a, b, task).astype(task.result_dtype)
+        compute_side = contained if keeps_infinities(method, chosen, platform) else compute
+        y = compute_side(algorithm, a, b, task).astype(task.result_dtype)
         return _plus(y, bias) if bias is not None else y
 
 

@@ -28,9 +28,10 @@ class ConvTranspose(nnx.ConvTranspose):
         kernel_size: kernel cells per axis; a bare int means one spatial axis. Up to four axes.
         strides, kernel_dilation: distance between the outputs of neighbouring input cells, and
             between neighbouring kernel cells, in output cells; an int, one per axis, or None for 1.
-        padding: "SAME", "VALID", "CIRCULAR" (periodic boundaries), "SAME_LOWER", "CAUSAL",
-            "FULL", or numbers as in Flax: an int, or an int or ``(low, high)`` pair per axis,
-            cells put around the dilated input (*not* cropped from the output, as in torch).
+        padding: "SAME", "VALID", "CIRCULAR" (periodic boundaries), "REFLECT", "EDGE",
+            "SAME_LOWER", "CAUSAL", "FULL", or numbers as in Flax: an int, or an int or
+            ``(low, high)`` pair per axis, cells put around the dilated input (*not* cropped from
+            the output, as in torch).
         use_bias, mask, dtype, param_dtype, precision, kernel_init, bias_init, promote_dtype,
             preferred_element_type, rngs, kernel_metadata, bias_metadata: as in Flax.
         transpose_kernel: keep the kernel as that of the convolution this is the transpose of:

@@ -10,7 +10,15 @@ import jax
 
 from jtconv import conventions, devices
 from jtconv.algorithms import ALGORITHMS
-from jtconv.dispatch.choose import choose, cost, note, parse_method, refusal
+from jtconv.dispatch.choose import (
+    choose,
+    cost,
+    keeps_infinities,
+    note,
+    parse_method,
+    refusal,
+    spreads,
+)
 from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
 from jtconv.plan.plan import MethodRow, Plan, SidePlan, StreamPlan
@@ -153,11 +161,13 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
         if t.seconds is not None:
             fastest[t.method] = min(t.seconds, fastest.get(t.method, t.seconds))
     rows = tuple(_row(name, task, fastest.get(name)) for name in ALGORITHMS)
-    return SidePlan(_ROLES[number], side, choose(wanted, task), rows)
+    choice = choose(wanted, task)
+    kept = keeps_infinities(wanted, choice, task.platform) or not spreads(choice.method, task)
+    return SidePlan(_ROLES[number], side, choice, rows, kept)
 
 
 def _row(name: str, task: Task, seconds: float | None) -> MethodRow:
     why_not = refusal(name, task)
     if why_not:
         return MethodRow(name, why_not, None, seconds)
-    return MethodRow(name, None, cost(name, task), seconds, note(name, task))
+    return MethodRow(name, None, cost(name, task), seconds, note(name, task), spreads(name, task))

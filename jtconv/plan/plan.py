@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ class MethodRow:
     """One method on one side: what it would cost, or why it cannot; its time where measured.
 
     ``note`` is what to know of its numbers, where they differ by more than the order of sums.
+    ``spreads`` are the operands, as letters of the law, of which an infinity or a NaN may make NaN
+    of numbers that it does not meet; of the others none does.
     """
 
     method: str
@@ -27,16 +30,21 @@ class MethodRow:
     cost: Cost | None
     seconds: float | None = None
     note: str | None = None
+    spreads: str = ""
 
 
 @dataclass(frozen=True)
 class SidePlan:
-    """One side of a call: what is chosen, why, and what else there is."""
+    """One side of a call: what is chosen, why, and what else there is.
+
+    ``keeps_infinities`` tells whether an infinity or a NaN stays with what it meets.
+    """
 
     role: str
     side: Side
     choice: Choice
     rows: tuple[MethodRow, ...]
+    keeps_infinities: bool
 
     @property
     def is_timed(self) -> bool:
@@ -152,11 +160,13 @@ def _side(plan: SidePlan) -> dict[str, Any]:
             "temporary_bytes": row.cost and row.cost.temporary_bytes,
             "seconds": row.seconds,
             "note": row.note,
+            "spreads": row.spreads,
         }
         for row in plan.rows
     }
     choice = {"method": plan.choice.method, "reason": plan.choice.reason}
-    return {"side": plan.side, **choice, "methods": rows}
+    kept = {"keeps_infinities": plan.keeps_infinities}
+    return {"side": plan.side, **choice, **kept, "methods": rows}
 
 
 def _stream(plan: StreamPlan) -> dict[str, Any]:
@@ -219,7 +229,14 @@ def laws(plan: Plan) -> list[str]:
     alike: dict[str, list[str]] = {}
     for axis in plan.axes:
         alike.setdefault(_law(axis), []).append(axis.name)
-    return [f"{', '.join(names)}: {law}" for law, names in alike.items()]
+    lines = [f"{', '.join(names)}: {law}" for law, names in alike.items()]
+    return [*lines, *([_border(plan, plan.call.border)] if plan.call.border else [])]
+
+
+def _border(plan: Plan, border: str) -> str:
+    if plan.call.op == "conv":
+        return f"beyond the ends of x lies what {border} says, not zeros"
+    return f"what leaves y at its ends is added inside, where a convolution with {border} reads it"
 
 
 def _law(plan: AxisPlan) -> str:
@@ -274,7 +291,19 @@ def side_table(plan: SidePlan) -> Table:
     title = f"{plan.role} ({plan.side}): {plan.choice.method}, {plan.choice.reason}"
     rows = [_method_row(row, plan.is_timed) for row in plan.rows]
     notes = tuple(f"{row.method}: {row.note}" for row in plan.rows if row.note)
-    return Table(title, rows, headed=False, notes=notes)
+    return Table(title, rows, headed=False, notes=(*notes, *_infinities(plan)))
+
+
+def _infinities(plan: SidePlan) -> Iterator[str]:
+    """Which methods may make NaN of what an infinity does not meet, and whether this call may."""
+    spreading: dict[str, list[str]] = {}
+    for row in plan.rows:
+        if row.spreads:
+            spreading.setdefault(" or ".join(row.spreads), []).append(row.method)
+    if spreading:
+        named = "; ".join(f"of {of} by {', '.join(names)}" for of, names in spreading.items())
+        here = "here none does" if plan.keeps_infinities else "here, too"
+        yield f"inf and NaN may spread beyond what they meet {named}; {here}"
 
 
 def _method_row(row: MethodRow, timed: bool) -> tuple[str, ...]:

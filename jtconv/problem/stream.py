@@ -6,7 +6,6 @@ Only shapes are looked at: ``jtconv.streaming`` and ``explain`` both come throug
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -116,9 +115,9 @@ class StreamCall:
     def pieces(self) -> Pieces:
         """The integers along time."""
         a = self.axis
-        stated = self.padding if isinstance(self.padding, str) else self.padding[a]
         columns = self.kernel[a], self.stride[a], self.dilation[a]
-        return Pieces.along(self.transposed, *columns, stated)
+        stated = paddings.on_axes(self.padding, len(self.kernel))
+        return Pieces.along(self.transposed, *columns, stated[a])
 
     @property
     def accumulator(self) -> np.dtype:
@@ -153,9 +152,7 @@ class StreamCall:
     def keywords(self, x_shape: Shape, along: Crops) -> dict[str, Any]:
         """Those of the operation on cells of the stream, with the given crops along time."""
         lay = self.layout(len(x_shape) == len(self.w_shape))
-        stated: Sequence[str | Crops] = self.padding
-        if isinstance(self.padding, str):
-            stated = [self.padding] * lay.rank
+        stated = paddings.on_axes(self.padding, lay.rank)
         spans = paddings.effective_kernels(self.kernel, self.dilation)
         columns = zip(stated, lay.canonical_shape(x_shape)[1:-1], spans, self.stride, strict=True)
         pads = [paddings.along(self.transposed, *column) for column in columns]
@@ -257,7 +254,12 @@ def resized(shape: Shape, axis: int, size: Any) -> Shape:
 def _stated(op: Op, padding: Any, output_padding: Any, columns: Any) -> str | tuple[Crops, ...]:
     """The padding as it was given, but pairs for a transposed convolution."""
     kernel, strides, dilations = columns
-    pads = paddings.parse(padding, len(kernel))
+    pads = paddings.parse(padding, len(kernel), borders=True)
+    if pads in paddings.BORDERS:
+        raise ValueError(
+            f"padding={pads!r} has no latency that is enough: what lies before the first cell "
+            "depends on cells to come. Use CAUSAL, another name, or numbers."
+        )
     if op == "conv":
         return pads
     extra = arguments.per_axis("output_padding", output_padding, len(kernel), least=0)

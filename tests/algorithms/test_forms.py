@@ -90,25 +90,17 @@ CASES: dict[str, tuple[Any, ...]] = {
 
 
 PAIRS = {f"{form}-{case}": (form, case) for form in FORMS for case in CASES}
-# A form with a problem that it is for.
+# One or two forms of each method, with a problem that they are for.
 DEFAULT = (
     "gemm in row tiles-k4 s2",
-    "gemm in tiles of one row-k3 s2",
-    "gemm, O innermost-stride past kernel",
     "gemm in row tiles, O innermost-k4 s2",
     "gemm by taps-1-D",
     "phases by convolution-k3 s2",
     "phases, im2col along all axes-filling",
-    "phases, im2col along one axis-k7 s1",
     "phases, im2col along one axis, in row tiles-dilated",
-    "fft in tiles-depthwise",
     "fft, tiles and whole axes-3-D",
-    "fft, products one by one-k4 s2",
     "fft, products in twos-dilated",
     "taps in low row tiles-depthwise",
-    "taps in row tiles-depthwise, dilated",
-    "taps by blocks-depthwise",
-    "taps, rows one by one-depthwise",
     "taps, wide channels-k3 s1, groups",
     "taps summed by a reduction-one channel",
     "dense in two blocks of groups-1-D",

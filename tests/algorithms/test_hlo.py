@@ -43,7 +43,9 @@ def compiled(regime, method, dtype=jnp.float32):
 
 
 def convolutions(text):
-    return re.findall(r"= \S+ convolution\(.*", text)
+    """Those that run where all numbers are finite: with four axes it is the form for infinities."""
+    found = re.findall(r"= \S+ convolution\(.*", text)
+    return [convolution for convolution in found if "0123" not in convolution]
 
 
 def products(text):

@@ -24,6 +24,7 @@ from jtconv import Tuning, __version__, devices
 from jtconv.algorithms import ALGORITHMS
 from jtconv.cli import app, upsample
 from jtconv.cli.demo import LUMA, coloured, lanczos
+from tests.selection import rows
 
 SIZE = (13, 9)  # width, height
 MODES = {
@@ -454,22 +455,31 @@ def without(module, program, *words):
     )
 
 
+# What is not there, what is started, the package to install and the extra that has it.
+MISSING = {
+    f"{module}, {program}": (module, program, package, extra)
+    for module, program, package, extra in (
+        ("typer", "jtconv demo", "typer", "demo"),
+        ("rich", "jtconv demo", "rich", "demo"),
+        ("PIL", "jtconv explain", "pillow", "demo"),
+        ("sklearn", "jtconv demo", "scikit-learn", "demo"),
+        ("pdoc", "jtconv docs", "pdoc", "docs"),
+        ("sklearn", "jtconv.models.train", "scikit-learn", "train"),
+        ("orbax", "jtconv.models.train", "orbax-checkpoint", "train"),
+    )
+}
+
+
 @pytest.mark.parametrize(
-    ("module", "program", "package"),
-    [
-        ("typer", "jtconv demo", "typer: python -m pip install 'jtconv[demo]'"),
-        ("rich", "jtconv demo", "rich: python -m pip install 'jtconv[demo]'"),
-        ("PIL", "jtconv explain", "pillow: python -m pip install 'jtconv[demo]'"),
-        ("sklearn", "jtconv demo", "scikit-learn: python -m pip install 'jtconv[demo]'"),
-        ("pdoc", "jtconv docs", "pdoc: python -m pip install 'jtconv[docs]'"),
-        ("sklearn", "jtconv.models.train", "scikit-learn: python -m pip install 'jtconv[train]'"),
-        ("orbax", "jtconv.models.train", "orbax-checkpoint: python -m pip install 'jtconv[train]'"),
-    ],
+    ("module", "program", "package", "extra"),
+    rows(MISSING, default=["typer, jtconv demo", "orbax, jtconv.models.train"]),
 )
-def test_a_missing_package_is_one_line_that_names_the_extra(module, program, package):
+def test_a_missing_package_is_one_line_that_names_the_extra(module, program, package, extra):
     run = without(module, *program.split())
     assert run.returncode == 1
-    assert (run.stdout, run.stderr.removeprefix("Error: ")) == ("", f"this needs {package}\n")
+    assert run.stdout == ""
+    needs = f"this needs {package}: python -m pip install 'jtconv[{extra}]'\n"
+    assert run.stderr.removeprefix("Error: ") == needs
 
 
 def test_every_extra_is_declared_and_the_script_is_the_guarded_one():

@@ -154,6 +154,7 @@ def test_the_result_has_the_dtype_that_keras_computes_in(name, given, policy):
     assert back.dtype_policy.name == made.dtype_policy.name
 
 
+@pytest.mark.usefixtures("in_numpy")
 def test_the_issues_line():
     import keras
 

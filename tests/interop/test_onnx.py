@@ -328,6 +328,15 @@ class Chain(NamedTuple):
     opset: int = 21
 
 
+def negated(name: str) -> Any:
+    """A branch that reads a value of the graph around it."""
+    import onnx
+
+    made = onnx.helper.make_tensor_value_info(f"-{name}", 1, None)
+    node = onnx.helper.make_node("Neg", [name], [f"-{name}"])
+    return onnx.helper.make_graph([node], f"negated {name}", [], [made])
+
+
 def chains() -> dict[str, Chain]:
     """Every way to keep a kernel of shape (2, 3, 4) that people use."""
     rng = np.random.default_rng(0)
@@ -337,8 +346,14 @@ def chains() -> dict[str, Chain]:
     dequantize = "DequantizeLinear", ["q", "s", "z"], ["W"]
     one: dict[str, Any] = {"s": np.float32(0.025), "z": np.int8(3)}
     two: dict[str, Any] = {"s": rng.random(2).astype("float32"), "z": np.array([1, -2], "int8")}
-    three: dict[str, Any] = {"s": rng.random(3).astype("float32"), "z": np.array([1, -2, 7], "int8")}
-    blocks: dict[str, Any] = {"s": rng.random((2, 3, 2)).astype("float32"), "z": np.ones((2, 3, 2), "int8")}
+    three: dict[str, Any] = {
+        "s": rng.random(3).astype("float32"),
+        "z": np.array([1, -2, 7], "int8"),
+    }
+    blocks: dict[str, Any] = {
+        "s": rng.random((2, 3, 2)).astype("float32"),
+        "z": np.ones((2, 3, 2), "int8"),
+    }
     unsigned: dict[str, Any] = {"q": q.view("uint8"), "s": np.float32(0.1), "z": np.uint8(128)}
     norm: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
         ("Div", ["w", "n"], ["u"], {}), ("Mul", ["g", "u"], ["W"], {}),
@@ -385,6 +400,10 @@ def chains() -> dict[str, Chain]:
             [("Split", ["w"], ["first", "W"], {"axis": 0, "num_outputs": 2})],
             {"w": np.concatenate([w, 2 * w])},
         ),
+        "a branch of constants": Chain(
+            [("If", ["c"], ["W"], {"then_branch": "w", "else_branch": "v"})],
+            {"c": np.array(False), "w": w, "v": 3 * w},
+        ),
         "a shape filled": Chain(
             [("ConstantOfShape", ["shape"], ["W"], {})], {"shape": np.array([2, 3, 4])}
         ),
@@ -392,9 +411,14 @@ def chains() -> dict[str, Chain]:
 
 
 def nodes_of(chain: Chain) -> list[Any]:
+    """Branches are given by the name of what they negate."""
     import onnx
 
-    return [onnx.helper.make_node(*node, **more) for *node, more in chain.nodes]
+    made = []
+    for *node, attributes in chain.nodes:
+        branches = {k: negated(v) for k, v in attributes.items() if k.endswith("_branch")}
+        made.append(onnx.helper.make_node(*node, **{**attributes, **branches}))
+    return made
 
 
 @pytest.mark.peer("onnxruntime")

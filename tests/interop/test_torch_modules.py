@@ -14,7 +14,7 @@ from flax import nnx
 from jtconv.interop import torch as interop
 from jtconv.interop.torch.modules import FUNCTIONS, LAYERS
 from tests.compare import assert_close
-from tests.selection import rows
+from tests.selection import exhaustive, rows
 
 pytestmark = pytest.mark.peer("torch")
 
@@ -112,12 +112,13 @@ CASES = {
     for text in texts.replace(", ", ",").split()
 }
 QUICK = (
-    "GELU()", "Hardtanh(-0.2,0.9)", "Softmax(1)", "GLU(1)", "PReLU(8)", "MaxPool2d(3,2,1)",
-    "AvgPool2d((2,4),(3,2),(1,2),True,False)", "AdaptiveAvgPool2d((4,5))",
-    "ReflectionPad2d((1,3,0,5))", "CircularPad2d((-1,3,2,-2))", "ConstantPad2d((1,0,2,3),3.5)",
+    "GELU()", "Softmax(1)", "GLU(1)",
+    "AvgPool2d(3,2,1,ceil_mode=True)",
+    "MaxPool2d((2,5),5,(1,2),ceil_mode=True)", "AdaptiveAvgPool2d((4,5))",
+    "ReflectionPad2d((1,3,0,5))", "ConstantPad2d((1,0,2,3),3.5)",
     "Upsample(scale_factor=(1.5,2.3))", "Upsample(scale_factor=(0.6,1.7),mode='bilinear')",
-    "Upsample(scale_factor=2.5,mode='bicubic')", "PixelShuffle(2)", "PixelUnshuffle(3)",
-    "ChannelShuffle(4)", "Flatten()", "Unflatten(1,(2,4))", "BatchNorm2d(8,momentum=None)",
+    "Upsample(scale_factor=2.5,mode='bicubic')", "PixelUnshuffle(3)",
+    "Flatten()", "Unflatten(1,(2,4))", "BatchNorm2d(8,momentum=None)",
     "InstanceNorm2d(8,0.2,0.4,True,True)", "GroupNorm(2,8)", "LayerNorm((8,6,9))", "Linear(9,4)",
     "Conv2d(8,4,(4,2),padding='same',dilation=(1,3),padding_mode='reflect')",
 )  # fmt: skip
@@ -211,7 +212,7 @@ HALVES = (
     ("text", "dtype"),
     rows(
         {f"{text} {dtype}": (text, dtype) for text in HALVES for dtype in ("bfloat16", "float32")},
-        {"AvgPool2d(3,2,1) bfloat16", "GroupNorm(2,8) bfloat16", "Linear(9,4) float32"},
+        {"AvgPool2d(3,2,1) bfloat16"},
     ),
 )
 def test_dtypes_are_kept_and_halves_added_in_float32(text, dtype):
@@ -231,9 +232,7 @@ GRADIENTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "text", rows(GRADIENTS, {GRADIENTS[0], "AdaptiveMaxPool2d(3)", "CircularPad2d((-1,3,2,-2))"})
-)
+@pytest.mark.parametrize("text", rows(GRADIENTS, {"MaxPool2d(3,1,1,2)"}))
 def test_gradients(text):
     """Those of torch, of a result weighed at random."""
     module, x = made(text), given(PLANE).requires_grad_()
@@ -266,6 +265,7 @@ def test_one_example_without_a_batch(text):
     assert_close(np.moveaxis(np.asarray(y), -1, 0), by_torch(module, x), slack=4)
 
 
+@exhaustive
 def test_nan_and_infinity_go_where_torch_lets_them():
     import torch
 
@@ -279,7 +279,9 @@ def test_nan_and_infinity_go_where_torch_lets_them():
         )
 
 
-@pytest.mark.parametrize(("text", "shared"), [("Dropout(0.3)", 0), ("Dropout2d(0.3)", 2)])
+@pytest.mark.parametrize(
+    ("text", "shared"), [pytest.param("Dropout(0.3)", 0, marks=exhaustive), ("Dropout2d(0.3)", 2)]
+)
 def test_dropout(text, shared):
     """In training about so many are 0, whole channels or not, and the others are scaled."""
     layer, x = interop.to_nnx(made(text), nnx.Rngs(1)), jnp.ones((50, 4, 5, 30))
@@ -310,6 +312,7 @@ def test_weight_and_spectral_norm(text, norm, where):
     assert_close(by_us(interop.to_nnx(module), x), by_torch(module, x), slack=4)
 
 
+@exhaustive
 @pytest.mark.parametrize("training", [False, True])
 def test_a_generator_a_decoder_and_a_head(training):
     """Nested, with a change of axes: what people have in one Sequential."""

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.core import meta
 
 from jtconv import streaming
 from tests.compare import assert_close
@@ -29,7 +30,8 @@ def test_causal_layers(transposed, kernel, stride, dilation, rng):
     x = jnp.asarray(rng.normal(size=(2, 6 * stride, 4)), "float32")
     sequence = peer.Sequence.from_values(x)
     y, variables = layer.init_with_output(jax.random.key(0), sequence, training=False)
-    w, bias = (jnp.asarray(variables["params"][name], "float32") for name in ("kernel", "bias"))
+    parameters = meta.unbox(variables)["params"]
+    w, bias = (jnp.asarray(parameters[name], "float32") for name in ("kernel", "bias"))
     ours = streaming.conv_transpose if transposed else streaming.conv
     stream = ours(w, bias, stride=stride, dilation=dilation, flip_kernel=transposed)
     state, pieces = stream.init(x.shape), []

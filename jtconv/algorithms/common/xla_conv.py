@@ -21,7 +21,7 @@ from jax import lax
 from jtconv.algorithms.common import arrays
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.layout import adjoint_kernel
-from jtconv.problem.task import Cost, Task
+from jtconv.problem.task import ROLES, Cost, Task
 
 _SPACE = "DHWT"
 
@@ -140,6 +140,19 @@ def _lhs_dilated(x: jax.Array, flipped: jax.Array, task: Task) -> jax.Array:
         preferred_element_type=element_type(task),
     )
     return arrays.pad_space(y, cut)
+
+
+def spreads(task: Task) -> str:
+    """The operand that meets zeros beside or between the cells of the other.
+
+    Some of XLA's convolutions pass over these; which, differs from one compiler to the next.
+    Groups may be made one, with zeros in the kernel between them.
+    """
+    pointwise = all(a.kernel == a.stride == 1 for a in task.geometry)
+    if task.groups > 1 or task.side == "wgrad":
+        return ROLES[task.side][:2]
+    met = not task.geometry.has_misses and (task.side == "fprop" or pointwise)
+    return "" if met else "w"
 
 
 def cost(task: Task) -> Cost:

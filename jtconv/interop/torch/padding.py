@@ -63,7 +63,7 @@ def zero_pad(x: jax.Array, *, rank: int, padding: Any) -> jax.Array:
 
 
 def reflection_pad(x: jax.Array, *, rank: int, padding: Any) -> jax.Array:
-    """By the array in a mirror, which does not repeat the edge."""
+    """By the array reflected, without repeating the edge."""
     return pad(x, pairs_of(padding, rank), "reflect")
 
 
