@@ -27,11 +27,11 @@ def _has_large_stride_and_few_channels(task: Task) -> bool:
     """Zeros that XLA:TPU does multiply: a stride of 8 and more, and lanes that are mostly idle.
 
     Without zeros inserted, only where the batch is too small to fill a tile's rows, and up to as
-    many phases as compile in a minute.
+    many phases as compile in a minute.  Phases that read different inputs are as many convolutions.
     """
     least, most = sorted((task.x_channels_per_group, task.y_channels_per_group))
     stride = max(task.geometry.stride)
-    if stride < 8 or task.groups > 1:
+    if stride < 8 or task.groups > 1 or not subpixel.possible(task.geometry):
         return False
     if task.side == "dgrad":
         return least < 32
@@ -105,7 +105,8 @@ TPU_RULES = (
         platforms=("tpu",),
     ),
     # 768 -> 3, k16 s16, 8x14x14: dgrad 180 (dilated 30112); 21 -> 21, k16 s8, 70x70: 586, 298, 751
-    # (more than 40 s to compile, 588, 1075); but fprop of 3 -> 21 with batch 16: 1311 (535)
+    # (more than 40 s to compile, 588, 1075); but fprop of 3 -> 21 with batch 16: 1311 (535), and
+    # 21 -> 384, k16 s8 dilated twice, 1x14x26: dgrad 430 (321)
     Rule(
         "phases",
         _has_large_stride_and_few_channels,
