@@ -14,7 +14,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElaps
 
 from bench import implementations, machine, overhead, report, row, summary, table
 from bench.cases import SizeName, select
-from bench.compiled import command, layers, show, timed
+from bench.compiled import command, layers, timed
 from bench.compiled.programs import Setting
 from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
 
@@ -65,7 +65,7 @@ def bench(
         timed.run(console)
         return
     if compile_for:
-        found = command.run(
+        command.run(
             compile_for,
             layers.select(case, choice("--suite", suite, ("quick", "full", "drawn"))),
             DTYPES[choice("--dtype", dtype, DTYPES)],
@@ -74,9 +74,10 @@ def bench(
             console,
             rows,
             jobs,
+            json,
         )
         if readme:
-            show.rewrite(found, command.choices(found))
+            command.rewrite_readme()
         return
     if compare_files:
         regressions = report.compare(console, *map(report.load, compare_files))

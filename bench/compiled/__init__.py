@@ -8,6 +8,7 @@
     llo         how many cycles the machine code of one operation runs
     timeline    the operations of a program in order, with copies beside them
     sweep       every layer, side and form, each within a time limit
+    results     what is kept: rows, and the compiler that they are of
     show        tables of what was found
     timed       the same programs run on a TPU, for whoever has one
 

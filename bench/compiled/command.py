@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.cases import Case
-from bench.compiled import layers, meters, programs, show, sweep
+from bench.compiled import layers, meters, programs, results, show, sweep
 from bench.compiled.programs import Part, Setting
+from bench.compiled.results import Results
 from bench.compiled.sweep import Found
 
 
@@ -22,8 +23,9 @@ def run(
     console: Console,
     rows: Path | None = None,
     jobs: int = 1,
+    json: Path | None = None,
 ) -> list[Found]:
-    """Compile and count, show it, and keep it in a file of ``rows``."""
+    """Compile and count, show it, and keep it in a file of ``rows`` and in one of ``json``."""
     if why := meters.of(chip).missing():
         raise ValueError(f"--compile {chip}: {why}")
     work = list(sweep.works(chip, cases, dtypes, settings, method))
@@ -31,8 +33,16 @@ def run(
     chosen = choices(found)
     console.print(show.programs(found, chosen))
     console.print(show.mean_table(show.means(found, chosen)))
+    if json:
+        results.save(Results(meters.of(chip).versions(), found), json)
     console.print("Counted from what the compiler wrote; nothing was run. * is what auto takes.")
     return found
+
+
+def rewrite_readme() -> None:
+    """README's table, by what is kept in the repository and by the rules of today."""
+    kept = results.kept()
+    show.rewrite(kept, choices(results.rows_of(kept)))
 
 
 def choices(rows: Sequence[Found]) -> dict[show.Key, str]:

@@ -34,7 +34,7 @@ def drawn(count: int = DRAWN, seed: int = SEED) -> list[Case]:
     """``count`` layers, the same for the same seed."""
     draw, found = random.Random(seed), list[Case]()
     while len(found) < count:
-        case = _one(draw, f"drawn{len(found) + 1}")
+        case = _one(draw, f"drawn{seed}-{len(found) + 1}")
         x, _, y = case.shapes("true")
         if _LEAST <= 2 * (math.prod(x) + math.prod(y)) <= _MOST and min(y[1:-1]) > 0:
             found.append(case)

@@ -42,6 +42,9 @@ class Meter(Protocol):
     def missing(self) -> str | None:
         """Why nothing can be compiled here, and what to install; None where it can."""
 
+    def versions(self) -> dict[str, str]:
+        """The compiler, by the packages that it comes with."""
+
     def meter(
         self,
         function: Callable[..., Any],

@@ -67,6 +67,11 @@ def method(part: Part) -> str:
     return choose.automatic(part.task).method
 
 
+def is_peers(part: Part, form: str) -> bool:
+    """Whether a form is the very program that ``jax.lax``'s is: XLA's convolution, as a dgrad."""
+    return part.side == "dgrad" and form == "dilated"
+
+
 def operator(part: Part, form: str) -> Callable[[Any, Any], Any]:
     """The two operands to the result, by a form."""
     task = part.task

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from bench.compiled import results
 from bench.compiled.programs import PEER
+from bench.compiled.results import Results
 from bench.compiled.sweep import Found
 from bench.readme import README
 
@@ -50,8 +52,9 @@ def _numbers(row: Found, peer: Found | None) -> list[str]:
 
 @dataclass(frozen=True)
 class Mean:
-    """Of one side on one chip in one setting and dtype."""
+    """Of one side on one chip in one setting and dtype, over layers of one kind."""
 
+    layers: str  # of networks, or drawn from which seed
     chip: str
     setting: str
     dtype: str
@@ -73,13 +76,18 @@ def means(rows: Iterable[Found], chosen: dict[Key, str]) -> list[Mean]:
         if ours is not None:
             best = min(row.us for row in forms.values() if row.us is not None)
             ahead = (peer or math.nan) / ours
-            groups.setdefault((*key[:3], key[4]), []).append((ahead, ours / best, key[3]))
+            chip, setting, dtype, case, side = key
+            drawn = case.partition("-")[0] if case.startswith("drawn") else "networks"
+            kind = drawn, chip, setting, dtype, side
+            groups.setdefault(kind, []).append((ahead, ours / best, case))
     return [_mean(key, found) for key, found in groups.items()]
 
 
 def _us(forms: dict[str, Found], name: str) -> float | None:
-    """Of a form; what is XLA's own convolution is so in ours and in ``jax.lax``'s words."""
-    row = forms.get(name) or (forms.get(PEER) if name == "dilated" else None)
+    """Of a form; a dgrad by XLA's own convolution is one program in our and ``jax.lax``'s words."""
+    peer = forms.get(PEER)
+    same = name == "dilated" and peer and peer.side == "dgrad"
+    row = forms.get(name) or (peer if same else None)
     return row.us if row else None
 
 
@@ -87,9 +95,8 @@ def _mean(key: Key, found: list[tuple[float, float, str]]) -> Mean:
     known = [(ahead, case) for ahead, _, case in found if not math.isnan(ahead)]
     least = min(known, default=(math.nan, ""))
     most = max((regret, case) for _, regret, case in found)
-    chip, setting, dtype, side = key
     return Mean(
-        chip, setting, dtype, side,
+        *key,
         geometric(ahead for ahead, _ in known), *least,
         geometric(regret for _, regret, _ in found), *most, len(found),
     )  # fmt: skip
@@ -104,24 +111,37 @@ def geometric(values: Iterable[float]) -> float:
 def mean_table(found: Sequence[Mean]) -> Table:
     """One line each."""
     table = Table(
-        "chip", "setting", "dtype", "side", "x jax.lax", "least", "of best", "worst", "rows"
+        "layers",
+        "chip",
+        "setting",
+        "dtype",
+        "side",
+        "x jax.lax",
+        "least",
+        "of best",
+        "worst",
+        "rows",
     )
     for m in found:
         least, worst = f"{m.least:.2f} {m.least_case}", f"{m.most_regret:.2f} {m.most_case}"
-        words = m.chip, m.setting, m.dtype, m.side, f"{m.ahead:.2f}", least
+        words = m.layers, m.chip, m.setting, m.dtype, m.side, f"{m.ahead:.2f}", least
         table.add_row(*words, f"{m.regret:.2f}", worst, str(m.count))
     return table
 
 
-def markdown(rows: Sequence[Found], chosen: dict[Key, str]) -> str:
+def markdown(kept: Sequence[Results], chosen: dict[Key, str]) -> str:
     """README's: means, and, folded, the layers that differ."""
-    lines = ["| chip | setting | dtype | side | times jax.lax | least | layers |"]
-    lines.append("|---|---|---|---|--:|---|--:|")
+    rows = results.rows_of(kept)
+    heads = "layers", "chip", "setting", "dtype", "side", "times jax.lax", "least", "of best form"
+    lines = [f"| {' | '.join(heads)} | worst | rows |"]
+    lines.append("|---|---|---|---|---|--:|---|--:|---|--:|")
     for m in means(rows, chosen):
-        words = m.chip, m.setting, m.dtype, m.side, f"{m.ahead:.2f}"
-        lines.append(f"| {' | '.join(words)} | {m.least:.2f} ({m.least_case}) | {m.count} |")
+        words = m.layers, m.chip, m.setting, m.dtype, m.side, f"{m.ahead:.2f}"
+        least, most = f"{m.least:.2f} ({m.least_case})", f"{m.most_regret:.2f} ({m.most_case})"
+        lines.append(f"| {' | '.join(words)} | {least} | {m.regret:.2f} | {most} | {m.count} |")
     summary = "<details><summary>Layers that differ by a tenth, either way</summary>"
-    parts = ["\n".join(lines), summary, _layers(rows, chosen)]
+    by = f"Compiled by {'; '.join(results.compilers(kept))}."
+    parts = ["\n".join(lines), by, summary, _layers(rows, chosen)]
     return "\n\n".join([*parts, "</details>"]) + "\n"
 
 
@@ -139,13 +159,13 @@ def _layers(rows: Sequence[Found], chosen: dict[Key, str]) -> str:
     return "\n".join(lines)
 
 
-def filled(text: str, rows: Sequence[Found], chosen: dict[Key, str]) -> str:
+def filled(text: str, kept: Sequence[Results], chosen: dict[Key, str]) -> str:
     """A page with the tables between ``<!-- compiled -->`` and ``<!-- /compiled -->``."""
     if not MARKERS.search(text):
         raise ValueError("the page has no <!-- compiled --> and <!-- /compiled -->")
-    return MARKERS.sub(lambda found: found[1] + markdown(rows, chosen) + found[2], text)
+    return MARKERS.sub(lambda found: found[1] + markdown(kept, chosen) + found[2], text)
 
 
-def rewrite(rows: Sequence[Found], chosen: dict[Key, str], path: Path = README) -> None:
+def rewrite(kept: Sequence[Results], chosen: dict[Key, str], path: Path = README) -> None:
     """Put them into README.md."""
-    path.write_text(filled(path.read_text(encoding="utf-8"), rows, chosen), encoding="utf-8")
+    path.write_text(filled(path.read_text(encoding="utf-8"), kept, chosen), encoding="utf-8")

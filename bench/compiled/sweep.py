@@ -82,7 +82,7 @@ def works(
                     names = can if method == "all" else [programs.PEER, *method.split(",")]
                     named = [chosen if name == programs.AUTO else name for name in names]
                     for form in dict.fromkeys(named):
-                        if form in can:
+                        if form in can and not programs.is_peers(part, form):
                             yield Work(chip, setting, dtype, case, side, form)
 
 

@@ -15,6 +15,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,12 @@ def missing() -> str | None:
     except Exception as error:  # whatever libtpu finds wrong: another jax, another Python, a lock
         return f"libtpu does not start here ({' '.join(str(error).split())[:200]}): {INSTALL}"
     return None
+
+
+def versions() -> dict[str, str]:
+    """The compiler, by the packages that it comes with."""
+    packages = {name: metadata.version(name) for name in ("libtpu", "jax", "jaxlib")}
+    return {"compiler": "XLA:TPU", **packages}
 
 
 @functools.cache

@@ -62,7 +62,8 @@ def refuse(task: Task) -> str | None:
         )
     kernel = _family(task)
     if kernel is None:
-        return f"its kernels are for NVIDIA's Hopper GPUs, and this runs on {task.platform}"
+        ahead = ", where XLA's own convolutions are ahead of kernels" * (task.platform == "tpu")
+        return f"its kernels are for NVIDIA's Hopper GPUs, and this runs on {task.platform}{ahead}"
     why = kernel.refuse(replace(task, tile=None))
     if why is None and task.tile not in (None, *tiles(task)):
         known = ", ".join(tiles(task))

@@ -51,7 +51,7 @@ STRIDED = Case("", (4, 4), (8, 8), (8, 8), (1, 1), ((0, 0), (0, 0)), 64, 64, 64)
 REFUSALS = {
     "on a CPU": (*HALF, "cpu", "this runs on cpu"),
     "on another GPU": (*HALF, "rocm", "this runs on rocm"),
-    "on a TPU": (*HALF, "tpu", "NVIDIA's Hopper GPUs, and this runs on tpu"),
+    "on a TPU": (*HALF, "tpu", "Hopper GPUs, and this runs on tpu, where XLA's own"),
     "float64": (TILED["k_is_s"], "dgrad", "float64", "cuda", "16 or 32 bits, not float64"),
     "channels": (FLAT, "fprop", "bfloat16", "cuda", "by the 16, and a group has 6 and 2"),
     "float channels": (FLAT, "fprop", "float32", "cuda", "by the 8, and a group has 6 and 2"),

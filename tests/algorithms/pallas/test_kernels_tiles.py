@@ -104,6 +104,9 @@ class Tiled:
     def cost(self, task):
         return gemm.cost(task)
 
+    def spreads(self, task):
+        return gemm.spreads(task)
+
     def dgrad(self, x, w, task):
         self.ran.append(task.tile)
         return gemm.dgrad(x, w, task)
