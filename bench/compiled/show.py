@@ -95,8 +95,9 @@ def _mean(key: Key, found: list[tuple[float, float, str]]) -> Mean:
     known = [(ahead, case) for ahead, _, case in found if not math.isnan(ahead)]
     least = min(known, default=(math.nan, ""))
     most = max((regret, case) for _, regret, case in found)
+    layers, chip, setting, dtype, side = key
     return Mean(
-        *key,
+        layers, chip, setting, dtype, side,
         geometric(ahead for ahead, _ in known), *least,
         geometric(regret for _, regret, _ in found), *most, len(found),
     )  # fmt: skip
@@ -110,18 +111,8 @@ def geometric(values: Iterable[float]) -> float:
 
 def mean_table(found: Sequence[Mean]) -> Table:
     """One line each."""
-    table = Table(
-        "layers",
-        "chip",
-        "setting",
-        "dtype",
-        "side",
-        "x jax.lax",
-        "least",
-        "of best",
-        "worst",
-        "rows",
-    )
+    heads = "layers", "chip", "setting", "dtype", "side"
+    table = Table(*heads, "x jax.lax", "least", "of best", "worst", "rows")
     for m in found:
         least, worst = f"{m.least:.2f} {m.least_case}", f"{m.most_regret:.2f} {m.most_case}"
         words = m.layers, m.chip, m.setting, m.dtype, m.side, f"{m.ahead:.2f}", least
