@@ -14,7 +14,7 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElaps
 
 from bench import implementations, machine, overhead, report, row, summary, table
 from bench.cases import SizeName, select
-from bench.compiled import command, layers, timed
+from bench.compiled import command, timed
 from bench.compiled.programs import Setting
 from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
 
@@ -26,7 +26,9 @@ WHAT |= {name: (name,) for name in ANSWERS}
 
 
 def bench(
-    suite: Annotated[str, typer.Option(help="quick, full, or tpu where there is one")] = "quick",
+    suite: Annotated[
+        str, typer.Option(help="quick, full; tpu on one; of --compile drawn, networks")
+    ] = "quick",
     case: Annotated[list[str], typer.Option(help="Name or glob; repeatable.")] = [],  # noqa: B006
     mode: Annotated[str, typer.Option(help=", ".join(WHAT))] = "both",
     dtype: Annotated[str, typer.Option(help=", ".join(DTYPES))] = "f32",
@@ -65,17 +67,11 @@ def bench(
         timed.run(console)
         return
     if compile_for:
-        command.run(
-            compile_for,
-            layers.select(case, choice("--suite", suite, ("quick", "full", "drawn"))),
-            DTYPES[choice("--dtype", dtype, DTYPES)],
-            SETTINGS[choice("--setting", setting, SETTINGS)],
-            method,
-            console,
-            rows,
-            jobs,
-            json,
-        )
+        dtypes = DTYPES[choice("--dtype", dtype, DTYPES)]
+        settings = SETTINGS[choice("--setting", setting, SETTINGS)]
+        choice("--suite", suite, ("quick", "full", "drawn", "networks"))
+        work = command.work(compile_for, suite, case, dtypes, settings, method)
+        command.run(compile_for, work, console, rows, jobs, json)
         if readme:
             command.rewrite_readme()
         return

@@ -2,6 +2,7 @@
 
     layers      which layers, of networks and drawn at random
     programs    one side of a layer by one method, or by ``jax.lax``, alone or between neighbours
+    networks    training steps of whole networks
     hlo         the text of a compiled program: instructions and the bytes that they move
     meters      which meter counts for which chip
     tpu         compiling for TPUs, and what each operation takes there

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from bench.cases import Case
-from bench.compiled import layers, meters, programs, results, show, sweep
-from bench.compiled.programs import Part, Setting
+from bench.compiled import layers, meters, networks, programs, results, show, sweep
+from bench.compiled.networks import TRAINING
+from bench.compiled.programs import AUTO, Part, Setting
 from bench.compiled.results import Results
-from bench.compiled.sweep import Found
+from bench.compiled.sweep import Found, Program
 
 
 def run(
     chip: str,
-    cases: Sequence[Case],
-    dtypes: Sequence[str],
-    settings: Sequence[Setting],
-    method: str,
+    work: Iterable[Program],
     console: Console,
     rows: Path | None = None,
     jobs: int = 1,
@@ -28,8 +25,7 @@ def run(
     """Compile and count, show it, and keep it in a file of ``rows`` and in one of ``json``."""
     if why := meters.of(chip).missing():
         raise ValueError(f"--compile {chip}: {why}")
-    work = list(sweep.works(chip, cases, dtypes, settings, method))
-    found = sweep.run(work, rows, jobs)
+    found = sweep.run(list(work), rows, jobs)
     chosen = choices(found)
     console.print(show.programs(found, chosen))
     console.print(show.mean_table(show.means(found, chosen)))
@@ -37,6 +33,20 @@ def run(
         results.save(Results(meters.of(chip).versions(), found), json)
     console.print("Counted from what the compiler wrote; nothing was run. * is what auto takes.")
     return found
+
+
+def work(
+    chip: str,
+    suite: str,
+    patterns: list[str],
+    dtypes: Sequence[str],
+    settings: Sequence[Setting],
+    method: str,
+) -> Iterable[Program]:
+    """The programs of a suite."""
+    if suite == "networks":
+        return networks.works(chip, dtypes, patterns)
+    return sweep.works(chip, layers.select(patterns, suite), dtypes, settings, method)
 
 
 def rewrite_readme() -> None:
@@ -47,11 +57,13 @@ def rewrite_readme() -> None:
 
 def choices(rows: Sequence[Found]) -> dict[show.Key, str]:
     """What ``auto`` takes for each side in a table, by the rules of today."""
+    layer = [row for row in rows if row.setting != TRAINING]
     named = {case.name: case for case in (*layers.select([], "full"), *layers.drawn())}
-    keys = dict.fromkeys(row.program[:-1] for row in rows)
+    keys = dict.fromkeys(row.program[:-1] for row in layer)
     parts = {
         key: Part(named[case], side, dtype, meters.of(chip).PLATFORM)  # type: ignore[arg-type]
         for key in keys
         for chip, _, dtype, case, side in [key]
     }
-    return {key: programs.method(part) for key, part in parts.items()}
+    steps = {row.program[:-1]: AUTO for row in rows if row.setting == TRAINING}
+    return steps | {key: programs.method(part) for key, part in parts.items()}

@@ -132,12 +132,12 @@ def _between(part: Part, inner: Callable[..., Any]) -> tuple[Callable[..., Any],
 
 def _neighbour(x: Any, w: Any) -> Any:
     rank = x.ndim - 2
-    numbers = _numbers(rank)
-    y = lax.conv_general_dilated(x, w, (1,) * rank, "SAME", dimension_numbers=numbers)
+    y = lax.conv_general_dilated(x, w, (1,) * rank, "SAME", dimension_numbers=numbers(rank))
     return jax.nn.relu(y)
 
 
-def _numbers(rank: int) -> tuple[str, str, str]:
+def numbers(rank: int) -> tuple[str, str, str]:
+    """Channels last, as ``jax.lax`` is told."""
     space = "DHWT"[:rank]
     return f"N{space}C", f"{space}IO", f"N{space}C"
 
@@ -153,7 +153,7 @@ def _lax_dgrad(case: Case) -> Callable[[Any, Any], Any]:
             [(reach - lo, reach - hi)] * case.rank,
             lhs_dilation=(case.stride,) * case.rank,
             rhs_dilation=(case.dilation,) * case.rank,
-            dimension_numbers=_numbers(case.rank),
+            dimension_numbers=numbers(case.rank),
             feature_group_count=case.groups,
         )
 
@@ -171,7 +171,7 @@ def _lax_fprop(case: Case) -> Callable[[Any, Any], Any]:
             (case.stride,) * case.rank,
             [case.crops] * case.rank,
             rhs_dilation=(case.dilation,) * case.rank,
-            dimension_numbers=_numbers(case.rank),
+            dimension_numbers=numbers(case.rank),
             feature_group_count=groups,
         )
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.table import Table
 
 from bench.compiled import results
-from bench.compiled.programs import PEER
+from bench.compiled.networks import TRAINING
+from bench.compiled.programs import AUTO, PEER
 from bench.compiled.results import Results
 from bench.compiled.sweep import Found
 from bench.readme import README
@@ -43,11 +44,12 @@ def programs(rows: Sequence[Found], chosen: dict[Key, str]) -> Table:
 
 
 def _numbers(row: Found, peer: Found | None) -> list[str]:
-    if row.us is None or row.floor_us is None:
+    if row.us is None:
         return [row.fault[:40]]
     ratio = f"{peer.us / row.us:.2f}" if peer and peer.us else "-"
     rest = (row.cycles, row.mb, row.temporary_mb, row.operations, row.lost, row.compile_s)
-    return [f"{row.us:.1f}", ratio, f"{row.floor_us / row.us:.0%}", *map(str, rest)]
+    share = f"{row.floor_us / row.us:.0%}" if row.floor_us else "-"
+    return [f"{row.us:.1f}", ratio, share, *map(str, rest)]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ def means(rows: Iterable[Found], chosen: dict[Key, str]) -> list[Mean]:
     """How far ahead of ``jax.lax`` the chosen forms are, and how far behind the best."""
     groups: dict[Key, list[tuple[float, float, str]]] = {}
     for key, forms in by_side(rows).items():
+        if key[1] == TRAINING:
+            continue
         ours, peer = (_us(forms, name) for name in (chosen.get(key, PEER), PEER))
         if ours is not None:
             best = min(row.us for row in forms.values() if row.us is not None)
@@ -132,14 +136,33 @@ def markdown(kept: Sequence[Results], chosen: dict[Key, str]) -> str:
         lines.append(f"| {' | '.join(words)} | {least} | {m.regret:.2f} | {most} | {m.count} |")
     summary = "<details><summary>Layers that differ by a tenth, either way</summary>"
     by = f"Compiled by {'; '.join(results.compilers(kept))}."
-    parts = ["\n".join(lines), by, summary, _layers(rows, chosen)]
+    parts = ["\n".join(lines), *_steps(rows), by, summary, _layers(rows, chosen)]
     return "\n\n".join([*parts, "</details>"]) + "\n"
+
+
+def _steps(rows: Sequence[Found]) -> list[str]:
+    """Training steps, where there are any."""
+    heads = "training step", "chip", "times jax.lax", "ms", "jax.lax", "MB", "jax.lax", "held MB"
+    lines = [f"| {' | '.join(heads)} | jax.lax |", "|---|---|--:|--:|--:|--:|--:|--:|--:|"]
+    for (chip, setting, _, name, _), forms in by_side(rows).items():
+        ours, peer = forms.get(AUTO), forms.get(PEER)
+        if setting != TRAINING or not ours or not peer or not ours.us:
+            continue
+        if peer.us is None:
+            lines.append(f"| {name} | {chip} | - | {ours.us / 1e3:.2f} | {peer.fault} |")
+            continue
+        moved = f"{ours.mb:.0f} | {peer.mb:.0f} | {ours.temporary_mb:.0f} | {peer.temporary_mb:.0f}"
+        times = f"{peer.us / ours.us:.2f} | {ours.us / 1e3:.2f} | {peer.us / 1e3:.2f}"
+        lines.append(f"| {name} | {chip} | {times} | {moved} |")
+    return ["\n".join(lines)] if len(lines) > 2 else []
 
 
 def _layers(rows: Sequence[Found], chosen: dict[Key, str]) -> str:
     lines = ["| chip, setting, dtype | layer | side | jax.lax us | jtconv us | method |"]
     lines.append("|---|---|---|--:|--:|---|")
     for key, forms in by_side(rows).items():
+        if key[1] == TRAINING:
+            continue
         ours, peer = (_us(forms, name) for name in (chosen.get(key, PEER), PEER))
         if ours is None or (peer and abs(math.log(ours / peer)) < math.log(1.1)):
             continue

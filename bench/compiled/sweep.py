@@ -10,15 +10,16 @@ import csv
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.cases import Case
 from bench.compiled import meters, programs
 from bench.compiled.programs import ALL_SIDES, Part, Setting
+from jtconv.problem.task import Task
 
 # Of a processor's time, so that a busy machine changes no result, and of any.
 LIMIT_S, PATIENCE_S = 60.0, 1200.0
@@ -36,9 +37,42 @@ class Work:
     form: str
 
     @property
+    def key(self) -> tuple[str, str, str, str, str, str]:
+        """Which of all programs it is."""
+        return self.chip, self.setting, self.dtype, self.case.name, self.side, self.form
+
+    @property
     def part(self) -> Part:
         """What it computes."""
         return Part(self.case, self.side, self.dtype, meters.of(self.chip).PLATFORM)
+
+    @property
+    def task(self) -> Task:
+        """As our methods are given it."""
+        return self.part.task
+
+    def program(self) -> tuple[Callable[..., Any], list[Any], tuple[list[bool], bool]]:
+        """A function, its arguments, and which arrays the compiler may lay out."""
+        return programs.program(self.part, self.form, self.setting)
+
+
+class Program(Protocol):
+    """What there is to compile: a side of a layer, or a training step."""
+
+    @property
+    def chip(self) -> str:
+        """The chip to compile for."""
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str, str]:
+        """Which of all programs it is."""
+
+    @property
+    def task(self) -> Task | None:
+        """Whose floor it is held against."""
+
+    def program(self) -> tuple[Callable[..., Any], list[Any], tuple[list[bool], bool]]:
+        """A function, its arguments, and which arrays the compiler may lay out."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +122,10 @@ def works(
                             yield Work(chip, setting, dtype, case, side, form)
 
 
-def run(work: Sequence[Work], file: Path | None, jobs: int = 1) -> list[Found]:
+def run(work: Sequence[Program], file: Path | None, jobs: int = 1) -> list[Found]:
     """Rows of all of it, those that ``file`` holds included."""
     known = {row.program: row for row in load(file)} if file and file.exists() else {}
-    wanted = [(w.chip, w.setting, w.dtype, w.case.name, w.side, w.form) for w in work]
+    wanted = [w.key for w in work]
     left = [w for w, key in zip(work, wanted, strict=True) if key not in known]
     parts = [left[start::jobs] for start in range(jobs)]
     with ThreadPoolExecutor(jobs) as pool:
@@ -100,7 +134,7 @@ def run(work: Sequence[Work], file: Path | None, jobs: int = 1) -> list[Found]:
     return [known[key] for key in wanted]
 
 
-def _compiled(work: Sequence[Work], file: Path | None) -> Iterator[Found]:
+def _compiled(work: Sequence[Program], file: Path | None) -> Iterator[Found]:
     worker: _Worker | None = None
     for item in work:
         worker = worker or _Worker()
@@ -124,12 +158,11 @@ class _Worker:
         self.process.start()
         theirs.close()  # so that the end of the process is the end of the connection
 
-    def ask(self, work: Work) -> Found:
+    def ask(self, work: Program) -> Found:
         """Its row; the process is ended where it takes too long."""
-        key = work.chip, work.setting, work.dtype, work.case.name, work.side, work.form
-        self.connection.send(work)
         begin, busy = time.monotonic(), _busy_seconds(self.process.pid)
         try:
+            self.connection.send(work)
             while True:
                 if self.connection.poll(1.0):
                     return self.connection.recv()
@@ -137,10 +170,10 @@ class _Worker:
                 if spent > LIMIT_S or time.monotonic() - begin > PATIENCE_S:
                     break
             why = f"more than {LIMIT_S:.0f} s to compile"
-        except EOFError:
+        except (EOFError, OSError):
             why = "more than the compiler can: it ended the process"
         self.end()
-        return Found(*key, fault=why)
+        return Found(*work.key, fault=why)
 
     def end(self) -> None:
         """Nothing more is asked."""
@@ -162,20 +195,20 @@ def _serve(connection: Any) -> None:
         connection.send(compile_one(connection.recv()))
 
 
-def compile_one(work: Work) -> Found:
+def compile_one(work: Program) -> Found:
     """Compile and count, in this process."""
-    key = work.chip, work.setting, work.dtype, work.case.name, work.side, work.form
+    task = work.task
     meter = meters.of(work.chip)
-    function, arguments, free = programs.program(work.part, work.form, work.setting)
+    function, arguments, free = work.program()
     start = time.process_time()
     try:
         cost = meter.meter(function, arguments, work.chip, free)
     except Exception as error:  # what the compiler refuses is a row
-        return Found(*key, fault=" ".join(str(error).split())[:160])
+        return Found(*work.key, fault=" ".join(str(error).split())[:160])
     return Found(
-        *key,
+        *work.key,
         round(cost.us, 1),
-        round(meter.floor_us(work.part.task, work.chip), 1),
+        round(meter.floor_us(task, work.chip), 1) if task else None,
         round(cost.cycles),
         round(cost.bytes / 1e6, 1),
         round(cost.temporary_bytes / 1e6, 1),

@@ -96,9 +96,7 @@ def measure(
     """Every program timed while there is time."""
     found = []
     for item in work:
-        row = counted.get(
-            (item.chip, item.setting, item.dtype, item.case.name, item.side, item.form)
-        )
+        row = counted.get(item.key)
         measured = microseconds(item) if goes_on() else None
         found.append(Timed(item, row.us if row else None, measured))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from bench.compiled import (
     hlo,
     layers,
     llo,
+    networks,
     programs,
     results,
     show,
@@ -28,6 +30,7 @@ from bench.compiled.programs import ALL_SIDES, Part
 from bench.compiled.results import Results
 from bench.compiled.sweep import Found
 from tests.compare import assert_close
+from tests.selection import exhaustive, rows
 
 # Three rounds of three bundles; four more are issued behind a branch that is taken.
 LOOP = """
@@ -145,6 +148,66 @@ def test_programs_have_the_arguments_that_they_say(side, setting):
     assert out == (side != "wgrad")
 
 
+NETWORKS = {
+    "up": (networks.dcgan, (1, 1, 1, 8)),
+    "down and up": (networks.unet((3, 4), 2), (1, 8, 8, 1)),
+    "volume": (networks.unet((2, 3), 2), (1, 4, 4, 4, 1)),
+    "groups": (networks.resnext((1,)), (1, 8, 8, 2)),
+    "depthwise": (networks.mobilenet([(1, 4, 1, 1), (2, 4, 2, 2)]), (1, 8, 8, 2)),
+    "audio": (networks.hifigan([(4, 4, 2)]), (1, 5, 2)),
+}
+
+
+@pytest.mark.parametrize("name", rows({n: (n,) for n in NETWORKS}, default=["down and up"]))
+def test_a_training_step_is_the_same_by_both(name, rng):
+    network, shape = NETWORKS[name]
+    x, *parameters = (
+        jnp.asarray(rng.normal(size=s) / math.sqrt(math.prod(s[:-1])))
+        for s in (shape, *networks.shapes(network, shape))
+    )
+    ours, theirs = (
+        jax.jit(networks.training(network, by))(x, *parameters) for by in networks.BY.values()
+    )
+    moved = False
+    for before, got, want in zip(parameters, ours, theirs, strict=True):
+        got, want = (1e3 * np.asarray(after - before) for after in (got, want))
+        moved = moved or np.abs(want).max() > 1e-3
+        assert_close(got, want, "float32", slack=4)
+    assert moved
+
+
+def test_networks_are_those_of_their_papers():
+    """Parameters of the convolutions, in millions, biases included."""
+    counts = {
+        name: sum(math.prod(s) for s in networks.shapes(*network)) / 1e6
+        for name, network in networks.NETWORKS.items()
+    }
+    assert {name: round(count, 1) for name, count in counts.items()} == COUNTS
+    with pytest.raises(ValueError, match=r"must be of DCGAN, .*, got 'VGG'"):
+        list(networks.works("v5e", ["bfloat16"], ["VGG"]))
+
+
+COUNTS = {
+    "DCGAN": 3.6, "U-Net": 31.0, "ResNeXt-50": 23.0, "MobileNetV2": 2.2, "HiFi-GAN": 4.5,
+    "nnU-Net": 16.5,
+}  # fmt: skip
+
+
+@exhaustive
+def test_a_program_that_takes_too_long_is_given_up(monkeypatch):
+    """And a process that ends is no reason to wait."""
+    work = sweep.Work("v5e", "lone", "float32", VARIANTS["1-D"], "dgrad", "lax")
+    monkeypatch.setattr(sweep, "LIMIT_S", -1.0)
+    worker = sweep._Worker()
+    assert worker.ask(work).fault == "more than -1 s to compile"
+    assert worker.process.exitcode
+    monkeypatch.setattr(sweep, "LIMIT_S", 60.0)
+    worker = sweep._Worker()
+    worker.process.kill()
+    assert worker.ask(work).fault == "more than the compiler can: it ended the process"
+    assert sweep._busy_seconds(os.getpid()) > 0 and sweep._busy_seconds(None) == 0
+
+
 def test_drawn_layers_are_the_same_every_time():
     first, again, others = layers.drawn(), layers.drawn(), layers.drawn(seed=18)
     assert first == again
@@ -216,10 +279,10 @@ def test_results_are_kept_with_their_compiler(tmp_path):
 def test_what_is_missing_is_told(monkeypatch):
     console = table.console()
     with pytest.raises(ValueError, match="must be one of v5e, v6e, got 'v7'"):
-        command.run("v7", [], [], [], "auto", console)
+        command.run("v7", [], console)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"libtpu is not installed: pip install .*libtpu"):
-        command.run("v5e", [], [], [], "auto", console)
+        command.run("v5e", [], console)
 
 
 def test_results_in_the_readme_are_those_of_the_files():
