@@ -46,14 +46,16 @@ def _makes_an_image(task: Task) -> bool:
 
 
 def _is_small_volume(task: Task) -> bool:
-    """Three axes and few examples: few channels, kernels that overlap, or much space (fprop)."""
+    """Three axes and few examples: few channels, overlap (dgrad), or much space (fprop)."""
     g = task.geometry
     if len(g) != 3 or task.groups > 1 or task.batch > SUBLANES:
         return False
+    overlapping = any(len(a.blocks) > 1 for a in g)
     few = task.y_channels <= 16 and task.batch < SUBLANES
-    overlapping = task.side == "dgrad" and any(len(a.blocks) > 1 for a in g)
-    large = task.side == "fprop" and task.batch < SUBLANES and task.rows >= 8192
-    return few or overlapping or large
+    if task.side == "fprop":
+        large = task.batch < SUBLANES and task.rows >= 8192
+        return large or (few and not overlapping)
+    return few or (task.side == "dgrad" and overlapping)
 
 
 def _is_deep_signal(task: Task) -> bool:
@@ -88,7 +90,8 @@ TPU_RULES = (
     # 64 -> 32, k4 s2, 2x16x16x16: dgrad 153 (dilated 271); 512 -> 21, k4 s2, 8x15x4x10: 120 (303).
     # 64 -> 32, k4 s2, 2x32x32x32: 942, 430 (1500, 1200); 128 -> 64, k2 s2: fprop 348 (1238), but
     # dgrad 1440 (1187) and wgrad 320 (229). On a v6e in float32, 384 -> 8, k2 s2,
-    # 2x12x17x20: 19, 21, 16 (46, 50, 35)
+    # 2x12x17x20: 19, 21, 16 (46, 50, 35); in bfloat16 256 -> 16, k4 s2, 4x19x6x6: 23, 12, 12
+    # (30, 8, 13)
     Rule(
         "fold",
         _is_small_volume,

@@ -26,6 +26,10 @@ LAYERS = {
     "volume": ((2, (16, 16, 16), (64, 32), 4, 2, 1, 1), ("fold", "fold", "dilated")),
     "volume, k = s": ((2, (8, 8, 8), (320, 256), 2, 2, 0, 1), ALL),
     "volume, few channels": ((2, (12, 17, 20), (384, 8), 2, 2, 0, 1), ("fold",) * 3),
+    "volume, few channels that overlap": (
+        (4, (19, 6, 6), (256, 16), 4, 2, 1, 1),
+        ("fold", "dilated", "fold"),
+    ),
     "volume, batch 64": ((64, (16, 16, 16), (64, 32), 4, 2, 1, 1), ALL),
     "audio": ((1, (800,), (512, 256), 16, 8, 4, 1), ("gemm",) * 3),
     "audio, batch 4": ((4, (800,), (512, 256), 16, 8, 4, 1), ("dilated", "dilated", "gemm")),
