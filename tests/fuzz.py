@@ -171,7 +171,8 @@ def _with(case: Case, field: str, axis: int, value: Any) -> Any:
 class Worker:
     """A process that computes cases, one a line, and is begun anew where one ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "tests.fuzz") -> None:
+        self.module = module
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Worker:
@@ -183,14 +184,17 @@ class Worker:
 
     def trouble(self, fuzzed: Fuzzed) -> str | None:
         """What is wrong with a case, if anything is."""
+        return self.ask(repr(fuzzed))
+
+    def ask(self, question: str) -> str | None:
+        """What the module answers to a case that it can read from a line."""
         process = self.process = self.process or subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz", "--work"],
+            [sys.executable, "-m", self.module, "--work"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        question = repr(fuzzed)
         try:
             print(question, file=process.stdin, flush=True)
             answer = process.stdout.readline() if process.stdout else ""

@@ -164,7 +164,7 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
             fastest[t.method] = min(t.seconds, fastest.get(t.method, t.seconds))
     rows = tuple(_row(name, task, fastest.get(name)) for name in ALGORITHMS)
     choice = choose(wanted, task)
-    kept = keeps_infinities(wanted, choice, task.platform) or not spreads(choice.method, task)
+    kept = keeps_infinities(wanted, choice, task) or not spreads(choice.method, task)
     return SidePlan(_ROLES[number], side, choice, rows, kept)
 
 

@@ -37,7 +37,7 @@ def by_law(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
         x_channels=task.x_channels_per_group,
         y_channels=task.y_channels_per_group,
     )
-    pairs = zip(*(_groups_of(operand, task.groups) for operand in (a, b)), strict=True)
+    pairs = zip(_groups_of(a, task.groups), _groups_of(b, task.groups), strict=True)
     return jnp.concatenate([_by_loop(*pair, one) for pair in pairs], axis=-1)
 
 
@@ -64,8 +64,8 @@ def _by_loop(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
         array = array[(slice(None), *(slice(span.start, span.stop) for span in spans[role]))]
         return array.reshape(array.shape[0], *(1,) * len(more), *array.shape[1:])
 
-    pair = (operand(array, role) for array, role in zip((a, b), ROLES[task.side], strict=False))
-    result = compute(xla_conv, *pair, wide)
+    roles = ROLES[task.side]
+    result = compute(xla_conv, operand(a, roles[0]), operand(b, roles[1]), wide)
     if task.side == "wgrad":
         return result.reshape(result.shape[len(more) :])
     result = result.reshape(result.shape[0], *result.shape[1 + len(more) :])
