@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from jax import lax
 
 import jtconv
 from jtconv import accelerate
+from tests.programs import convolutions
 
 
 def depthwise(x: Any, w: Any) -> Any:
@@ -110,6 +112,32 @@ def test_why_a_convolution_is_left():
     assert reason(((1, 1, 9), jnp.uint8), ((1, 1, 3), jnp.uint8)) == "dtype uint8"
     assert reason(((0, 1, 9), f32), ((1, 1, 3), f32)) == "no numbers in it"
     assert reason(((1, 1, 9), f32), ((1, 1, 3), f32), "tpu") == "nothing is measured on tpu"
+
+
+def test_a_reading_without_waste_is_taken():
+    """The input's gradient is a dgrad; the one of a 2x2 result would multiply mostly padding."""
+
+    def loss(x: Any, w: Any) -> Any:
+        return jnp.sum(jnp.sin(lax.conv_general_dilated(x, w, (1, 1), "VALID")))
+
+    x, w = (jax.ShapeDtypeStruct((4, 4, n, n), jnp.float32) for n in (33, 32))
+    rows = accelerate.report(jax.grad(loss, (0, 1)), x, w, platform="cpu").rows
+    assert [row.side for row in rows] == ["fprop", "wgrad", "fprop"]
+
+
+def test_what_was_traced_before_is_left():
+    """A function within a jaxpr bears the tag that it was traced under, or none."""
+    x, w = jnp.ones(X.shape, X.dtype), jnp.ones(W.shape, W.dtype)
+    before = jax.make_jaxpr(jax.jit(depthwise))(x, w)
+
+    def f(x: Any, w: Any) -> Any:
+        return jax.extend.core.jaxpr_as_fun(before)(x, w), depthwise(x, w)
+
+    first, second = accelerate.report(f, x, w, platform="cpu").rows
+    assert (first.method, second.method) == ("xla", "taps")
+    assert first.reason == "traced outside of accelerate"
+    text = jax.jit(accelerate(f)).lower(x, w).as_text()
+    assert convolutions(text) == 1
 
 
 def test_a_platform_that_is_none():
