@@ -34,7 +34,7 @@ def by_law(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
         y_channels=task.y_channels_per_group,
     )
     pairs = arrays.split_groups(a, task.groups), arrays.split_groups(b, task.groups)
-    return arrays.join_groups(lax.map(lambda pair: _by_loop(*pair, one), pairs))
+    return arrays.join_groups(lax.map(lambda pair: _by_loop(pair[0], pair[1], one), pairs))
 
 
 def _by_loop(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
