@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -139,11 +139,13 @@ def _task(reading: Reading, equation: Equation, platform: str) -> Task:
 def _most_plausible(found: list[Reading], tasks: list[Task]) -> tuple[Reading, Task]:
     """The likeliest reading that is computed without much waste, or else the one with least work.
 
-    Useful products are the same in all of them.
+    Useful products are the same in all of them.  An equation reads the same wherever it runs, so
+    the work is that of a CPU's choice: a TPU's may well waste some to fill its lanes.
     """
     works = []
     for reading, task in zip(found, tasks, strict=True):
-        works.append(cost(candidate(task).method, task).multiply_adds)
+        on_cpu = replace(task, platform="cpu")
+        works.append(cost(candidate(on_cpu).method, on_cpu).multiply_adds)
         if works[-1] <= WASTEFUL * task.multiply_adds:
             return reading, task
     least = works.index(min(works))
