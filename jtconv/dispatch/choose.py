@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
 from jtconv.devices import PLATFORMS
-from jtconv.dispatch.rules import RULES, Rule, holds_too_much
+from jtconv.dispatch.rule import Rule
+from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
 

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from jax import lax
 
 from jtconv.algorithms import fft
 from jtconv.algorithms.common import im2col, subpixel, xla_conv
-from jtconv.problem.task import Cost, Side, Task
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One line of the static choice: on these platforms and sides, when this holds."""
-
-    method: str
-    when: Callable[[Task], bool]
-    reason: str
-    sides: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
-    platforms: tuple[str, ...] = ("cpu",)
-
-    def fits(self, task: Task) -> bool:
-        """Whether this rule applies to ``task``."""
-        return task.platform in self.platforms and task.side in self.sides and self.when(task)
-
+from jtconv.dispatch.rule import Rule
+from jtconv.dispatch.tpu_rules import TPU_RULES
+from jtconv.problem.task import Cost, Task
 
 # A method is passed over where it would hold more than this many times its operands, and more
 # than a cache.
@@ -43,7 +27,7 @@ def holds_too_much(task: Task, cost: Cost) -> bool:
 MANY_TAPS = 256
 DEFAULT_PRECISION = (None, lax.Precision.DEFAULT)
 
-ACCELERATORS = ("cuda", "rocm", "tpu", "other")
+OTHERS = ("cuda", "rocm", "other")  # accelerators besides TPUs
 
 
 def _sums_far_more_taps(task: Task) -> bool:
@@ -204,12 +188,13 @@ RULES = (
         "the others refuse, and transforms need less arithmetic (errors are relative to the "
         "largest numbers, inf and NaN spread: name a method or a precision to do without)",
     ),
-    # Accelerators: from the compilers' sources, not from measurements of ours.
+    *TPU_RULES,
+    # Other accelerators: from the compilers' sources, not from measurements of ours.
     Rule(
         "taps",
         _has_thin_groups,
         "groups too thin for a matrix product: one fused loop (not measured here)",
-        platforms=ACCELERATORS,
+        platforms=OTHERS,
     ),
     Rule(
         "dilated",
@@ -221,12 +206,12 @@ RULES = (
         "dilated",
         _is_library_kernel,
         "XLA's own convolution, which takes dilated operands as they are (not measured here)",
-        platforms=("tpu", "other"),
+        platforms=("other",),
     ),
     Rule(
         "gemm",
         lambda task: True,
         "grouped, 3-D, dilated or not overlapping: matrix products (not measured here)",
-        platforms=ACCELERATORS,
+        platforms=OTHERS,
     ),
 )

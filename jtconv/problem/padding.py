@@ -14,7 +14,7 @@ from typing import Any
 
 from jtconv.problem import arguments, symbolic
 
-Crops = tuple[int, int]
+Crops = tuple[symbolic.Size, symbolic.Size]
 
 
 def effective_kernels(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
@@ -45,6 +45,9 @@ NAMES: dict[str, Callable[[int, int], Crops]] = {
 # What a convolution may read beyond the ends of its input instead of zeros, of which there would be
 # as many as SAME has, and numpy.pad's word for it.
 BORDERS = {"CIRCULAR": "wrap", "REFLECT": "reflect", "EDGE": "edge"}
+
+# The names by which a convolution divides the size by the stride and rounds up.
+AS_SAME = ("SAME", "SAME_LOWER", *BORDERS)
 
 
 def from_name(name: str, effective: int, stride: int) -> Crops:
