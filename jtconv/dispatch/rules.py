@@ -8,6 +8,7 @@ from jax import lax
 
 from jtconv.algorithms import fft
 from jtconv.algorithms.common import im2col, subpixel, xla_conv
+from jtconv.dispatch.gpu_rules import GPU_RULES
 from jtconv.dispatch.rule import Rule
 from jtconv.dispatch.tpu_rules import TPU_RULES
 from jtconv.problem.task import Cost, Task
@@ -26,8 +27,6 @@ def holds_too_much(task: Task, cost: Cost) -> bool:
 # Kernels of fewer taps are no case for transforms, whatever else.
 MANY_TAPS = 256
 DEFAULT_PRECISION = (None, lax.Precision.DEFAULT)
-
-OTHERS = ("cuda", "rocm", "other")  # accelerators besides TPUs
 
 
 def _sums_far_more_taps(task: Task) -> bool:
@@ -110,13 +109,6 @@ def _inserts_no_zeros(task: Task) -> bool:
     return task.side == "fprop" or (task.side == "dgrad" and stride1)
 
 
-def _is_library_kernel(task: Task) -> bool:
-    """What cuDNN has fast kernels for: one or two axes, one group, undilated, overlapping."""
-    overlapping = any(len(a.blocks) > 1 for a in task.geometry)
-    undilated = all(a.dilation == 1 for a in task.geometry)
-    return task.groups == 1 and len(task.geometry) <= 2 and undilated and overlapping
-
-
 # First match wins. Times are float32 medians on 2 cores, jax 0.10.2, of one side at a time;
 # `python -m bench --sides` measures such cases again.
 RULES = (
@@ -189,29 +181,6 @@ RULES = (
         "largest numbers, inf and NaN spread: name a method or a precision to do without)",
     ),
     *TPU_RULES,
-    # Other accelerators: from the compilers' sources, not from measurements of ours.
-    Rule(
-        "taps",
-        _has_thin_groups,
-        "groups too thin for a matrix product: one fused loop (not measured here)",
-        platforms=OTHERS,
-    ),
-    Rule(
-        "dilated",
-        _is_library_kernel,
-        "the form XLA hands to the library, cuDNN or MIOpen (not measured here)",
-        platforms=("cuda", "rocm"),
-    ),
-    Rule(
-        "dilated",
-        _is_library_kernel,
-        "XLA's own convolution, which takes dilated operands as they are (not measured here)",
-        platforms=("other",),
-    ),
-    Rule(
-        "gemm",
-        lambda task: True,
-        "grouped, 3-D, dilated or not overlapping: matrix products (not measured here)",
-        platforms=OTHERS,
-    ),
+    *GPU_RULES,
+    Rule("dilated", lambda task: True, "XLA's own convolution (assumed)", platforms=("other",)),
 )
