@@ -265,21 +265,21 @@ def test_options_say_what_may_be():
 
 
 def test_the_suite_for_gpus(tmp_path, monkeypatch):
-    """On a CPU, one small layer: every side by every form of use, and the layer beside its peers."""
+    """On a CPU, one small layer: every side by every form of use, and beside its peers."""
+    monkeypatch.setattr(machine, "limits", lambda dtypes: LIMITS)
     monkeypatch.setattr(gpu, "DTYPES", ("float32",))
     monkeypatch.setattr(gpu, "PEERS", ("lax",))
     page, sampling = tmp_path / "README.md", row.Sampling(rounds=1, budget_s=0.01)
-    found = cli.on_gpu(sampling, "small", ["dcgan4"], gpu.FORMS, Console(quiet=True), None)
+    found = cli.on_gpu(sampling, "small", ["fcn8s_upscore2"], gpu.FORMS, Console(quiet=True), None)
     cells = {one["mode"]: set(one["cells"]) for one in found["rows"]}
     forms = {f"jtconv[{name}]" for name in ("dilated", "gemm", "phases")}
-    assert cells == dict.fromkeys(("dgrad", "fprop", "wgrad"), forms) | dict.fromkeys(
-        ("forward", "training"), {"jtconv", "lax"}
-    )
+    peers = {"jtconv", "lax"}
+    assert cells == {side: forms for side in SIDES} | {mode: peers for mode in MODES}
     assert all(cell["status"] == "ok" for one in found["rows"] for cell in one["cells"].values())
     found["machine"] |= {"backend": "gpu", "device": "some GPU"}
     page.write_text("<!-- gpu -->\n<!-- /gpu -->\n<!-- bench -->\nkept\n<!-- /bench -->\n")
     readme.rewrite(found, page)
-    assert "some GPU" in page.read_text() and "| dcgan4 f32 |" in page.read_text()
+    assert "some GPU" in page.read_text() and "| fcn8s_upscore2 f32 |" in page.read_text()
     assert "kept" in page.read_text()
 
 
