@@ -274,7 +274,7 @@ def test_the_suite_for_gpus(tmp_path, monkeypatch):
     cells = {one["mode"]: set(one["cells"]) for one in found["rows"]}
     forms = {f"jtconv[{name}]" for name in ("dilated", "gemm", "phases")}
     peers = {"jtconv", "lax"}
-    assert cells == {side: forms for side in SIDES} | {mode: peers for mode in MODES}
+    assert cells == dict.fromkeys(SIDES, forms) | dict.fromkeys(MODES, peers)
     assert all(cell["status"] == "ok" for one in found["rows"] for cell in one["cells"].values())
     found["machine"] |= {"backend": "gpu", "device": "some GPU"}
     page.write_text("<!-- gpu -->\n<!-- /gpu -->\n<!-- bench -->\nkept\n<!-- /bench -->\n")
