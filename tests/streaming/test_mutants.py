@@ -11,7 +11,7 @@ from jax import lax
 from jtconv import streaming
 from jtconv.problem import stream
 from jtconv.problem.pieces import Pieces
-from tests.selection import rows
+from tests.selection import exhaustive, rows
 from tests.streaming import test_law
 
 local, lengthened = streaming._local, streaming._lengthened
@@ -80,16 +80,28 @@ INTEGERS = {
         "crops_of_tail": (1, -1),
     }.items()
 }
-MUTANTS = {what: (streaming, *fault) for what, fault in STEPS.items()}
+MUTANTS: dict[str, tuple[Any, str, Any]] = {
+    what: (streaming, *fault) for what, fault in STEPS.items()
+}
 MUTANTS |= {what: (Pieces, *fault) for what, fault in INTEGERS.items()}
 BY_DEFAULT = ["carried: one cell too early", "bias in every sum"]
 
 
-@pytest.mark.parametrize(("where", "name", "fault"), rows(MUTANTS, default=BY_DEFAULT))
-def test_the_law_notices(where, name, fault, monkeypatch):
+@pytest.fixture(autouse=True)
+def forgetting(monkeypatch):
+    """What remembers earlier traces and shapes does not, before a fault and after it."""
     remembering = [(streaming, "_step"), (streaming, "_finish"), (streaming, "state_of")]
     for module, function in [*remembering, (stream, "state_of")]:
         monkeypatch.setattr(module, function, getattr(module, function).__wrapped__)
+
+
+@pytest.mark.parametrize(("where", "name", "fault"), rows(MUTANTS, default=BY_DEFAULT))
+def test_the_law_notices(where, name, fault, monkeypatch):
     monkeypatch.setattr(where, name, fault)
-    with pytest.raises((AssertionError, ValueError, TypeError)):
+    with pytest.raises((AssertionError, ValueError, TypeError)):  # numbers, or shapes
         test_law.test_pieces_are_the_whole(range(50))
+
+
+@exhaustive
+def test_without_a_fault_it_holds():
+    test_law.test_pieces_are_the_whole(range(50))
