@@ -22,6 +22,7 @@ gradient = jax.grad(lambda x: jtconv.conv_transpose(x, w, stride=2).sum())(x)
 assert gradient.ravel().tolist() == [3.0] * 4, gradient
 for method in jtconv.methods():
     if method != "pallas":
-        assert jnp.allclose(jtconv.conv_transpose(x, w, stride=2, method=method), y), method
+        other = jtconv.conv_transpose(x, w, stride=2, method=method)
+        assert jnp.allclose(other, y, atol=1e-5), method
 assert "conv_transpose" in str(jtconv.explain(x, w, stride=2))
 print(f"jtconv {jtconv.__version__} works, from {home.parent}")

@@ -206,6 +206,30 @@ CASES = (
     Case(
         "dilated", _STRESS + "k3 s2 d2", (64, 64), 3, 2, (4, 32, 32), (16, 64, 64), 2, 1, dilation=2
     ),
+    Case("fft40", _STRESS + "one channel, k40", (1, 1), 40, 1, (1, 60, 60), (1, 60, 60)),
+    Case(
+        "fft65",
+        _STRESS + "one channel, k65, same size",
+        (1, 1),
+        65,
+        1,
+        (1, 128, 128),
+        (1, 128, 128),
+        32,
+    ),
+    Case("fft100", _STRESS + "one channel, k100", (1, 1), 100, 1, (1, 150, 150), (1, 150, 150)),
+    Case("fft4096", _STRESS + "one channel, 1-D k4096", (1, 1), 4096, 1, (1, 16384), (1, 16384)),
+    Case(
+        "depthwise31",
+        _STRESS + "depthwise k31",
+        (64, 64),
+        31,
+        1,
+        (1, 64, 64),
+        (1, 64, 64),
+        15,
+        groups=64,
+    ),
     Case("volume4", _STRESS + "3-D k4 s2", (64, 32), 4, 2, (2, 8, 8, 8), (2, 32, 32, 32), 1),
     Case("volume3", _STRESS + "3-D k3 s2", (64, 32), 3, 2, (1, 12, 12, 12), (2, 32, 32, 32), 1, 1),
 )

@@ -15,6 +15,7 @@ from jtconv.matrices import conv_matrix
 from jtconv.plan import Plan
 from jtconv.plan.explain import explain
 from jtconv.problem.task import Unsupported
+from jtconv.rewrite.function import accelerate
 from jtconv.unpool import max_pool_with_indices, max_unpool
 
 __version__ = "0.2.0"
@@ -23,6 +24,7 @@ __all__ = [
     "Plan",
     "Tuning",
     "Unsupported",
+    "accelerate",
     "conv",
     "conv_matrix",
     "conv_transpose",
@@ -34,7 +36,7 @@ __all__ = [
     "tune",
 ]
 
-_LAZY = ("draw", "initializers", "interop", "linen", "models", "nnx", "upsampling")
+_LAZY = ("draw", "initializers", "interop", "linen", "models", "nnx", "streaming", "upsampling")
 
 
 def __getattr__(name: str) -> object:

@@ -7,13 +7,15 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
+from jtconv import borders
 from jtconv.dispatch import primitives
-from jtconv.dispatch.choose import choose, parse_method, platform
+from jtconv.dispatch.choose import check_possible, parse_method
 from jtconv.problem import arguments, dtypes
 from jtconv.problem.call import Call
-from jtconv.problem.task import SIDES, Op
+from jtconv.problem.task import SIDES, Op, accumulator
 
 PerAxis = int | Sequence[int]
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
@@ -58,7 +60,9 @@ def conv_transpose(
             int, or one per axis.
         padding: cells cropped from the full output: an int, one int per axis, one
             ``(lo, hi)`` pair per axis (negative extends with zeros), or a name: "SAME",
-            "SAME_LOWER", "VALID", "FULL", "CAUSAL", in any letter case.
+            "SAME_LOWER", "VALID", "FULL", "CAUSAL", in any letter case. With "CIRCULAR", "REFLECT"
+            or "EDGE" the output has ``n * stride`` cells, and what leaves at one end is added where
+            a convolution of that padding would have read it.
         output_padding: cells added to the end of what ``padding`` gives, in
             ``0 .. max(stride, dilation) - 1``.
         output_size: the spatial size wanted, one int or one per axis, among those that a
@@ -84,7 +88,8 @@ def conv_transpose(
 
     Raises:
         ValueError, TypeError: for a wrong argument, naming it, what it got and the fix.
-        Unsupported: (a ValueError) where a named method cannot do the problem.
+        Unsupported: (a ValueError) where a named method cannot do the problem, on no platform or,
+            once the program is lowered for one, on that.
 
     The arithmetic follows Dumoulin and Visin, "A guide to convolution arithmetic for deep
     learning" (arXiv:1603.07285).
@@ -140,7 +145,8 @@ def conv(
         stride: distance between neighbouring windows, in input cells.
         padding: zeros put around the input: an int, one int per axis, one ``(lo, hi)`` pair
             per axis (negative cuts cells off), or "SAME", "SAME_LOWER", "VALID", "FULL",
-            "CAUSAL", in any letter case.
+            "CAUSAL", in any letter case; or where "SAME" has zeros, what ``numpy.pad`` puts there:
+            "CIRCULAR" ("wrap", a period), "REFLECT" (a mirror) or "EDGE".
         dilation: distance between neighbouring kernel cells, in input cells.
         groups, dimension_numbers, method, precision, preferred_element_type: as in
             :func:`conv_transpose`.
@@ -151,7 +157,8 @@ def conv(
 
     Raises:
         ValueError, TypeError: for a wrong argument, naming it, what it got and the fix.
-        Unsupported: (a ValueError) where a named method cannot do the problem.
+        Unsupported: (a ValueError) where a named method cannot do the problem, on no platform or,
+            once the program is lowered for one, on that.
 
     >>> import jax.numpy as jnp
     >>> x, w = jnp.arange(1., 5.)[:, None], jnp.array([1., 1., 0.])[:, None, None]
@@ -222,14 +229,15 @@ def _run(
     call = _parsed(op, x.shape, w.shape, **keywords)
     arrays = [x, w]
     if bias is not None:
-        arrays.append(_bias(bias, call.out_channels, x))
+        arrays.append(checked_bias(bias, call.out_channels, x))
     if "auto" not in methods:
-        # A method that cannot do this is refused here and now, not when XLA comes to lower it.
-        choose(methods, call.task(x.dtype, result, platform(), precision))
+        # What one platform lacks is refused when the program is lowered for it: eagerly, at once.
+        check_possible(methods, call.task(x.dtype, result, precision=precision))
     return _compiled(call, flip, methods, precision, result)(*arrays)
 
 
-def _bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
+def checked_bias(bias: Any, out_channels: int, x: jax.Array) -> jax.Array:
+    """A bias as a user wrote it: one number per output channel, in the dtype of ``x``."""
     if isinstance(bias, int | str | tuple):
         raise TypeError(
             f"bias must be an array of shape ({out_channels},), got {bias!r}. If it was "
@@ -252,7 +260,7 @@ def _compiled(
     From the user's layout to the canonical one, through a primitive, and back.
     """
     static = {
-        "geometry": call.geometry,
+        "geometry": call.computed,
         "method": methods,
         "precision": precision,
         "result": result,
@@ -261,9 +269,23 @@ def _compiled(
     def operation(x: jax.Array, w: jax.Array, *bias: jax.Array) -> jax.Array:
         side = SIDES[call.op][0]
         bind = getattr(primitives, f"{side}_biased" if bias else side)
-        w = call.canonical_kernel(w, flip)
-        y: jax.Array = bind(call.layout.enter(x), w, *bias, **static)
+        x, w = call.layout.enter(x), call.canonical_kernel(w, flip)
+        if call.border is not None and side == "fprop":
+            x = borders.pad(x, call.border, call.pads)
+        if call.border is not None and side == "dgrad":
+            return call.layout.leave(_folded(call, x, w, *bias, **static))
+        y: jax.Array = bind(x, w, *bias, **static)
         return call.layout.leave(y)
 
     operation.__name__ = operation.__qualname__ = call.op
     return jax.jit(operation, inline=True)
+
+
+def _folded(
+    call: Call, x: jax.Array, w: jax.Array, bias: Any = None, *, result: str, **static: Any
+) -> jax.Array:
+    """A transposed convolution, what is beyond the ends added inside: as wide as sums are."""
+    wide = accumulator(x.dtype, jnp.dtype(result))
+    y = primitives.dgrad(x, w, **static, result=wide.name)
+    y = borders.fold(y, call.border or "", call.pads)
+    return (y if bias is None else y + bias.astype(wide)).astype(result)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jtconv.problem import arguments
 
@@ -48,30 +49,31 @@ def bilinear(factor: PerAxis | None = None) -> Initializer:
         half = [(k + 1) // 2 for k in size] if factor is None else factor
         factors = arguments.per_axis("factor", half, len(size), least=1)
         tents = [_tent(axis, k, f) for axis, (k, f) in enumerate(zip(size, factors, strict=True))]
-        space = functools.reduce(jnp.multiply.outer, tents)
-        return (space[..., None, None] * _copies(channels, copies)).astype(dtype)
+        space = functools.reduce(np.multiply.outer, tents)
+        return jnp.asarray(space[..., None, None] * _copies(channels, copies), dtype)
 
     return init
 
 
-def _tent(axis: int, cells: int, factor: int) -> jax.Array:
+def _tent(axis: int, cells: int, factor: int) -> np.ndarray:
     """Weights that fall off to zero ``factor`` cells from the middle."""
     if cells < 2 * factor - factor % 2:
         raise ValueError(
             f"shape[{axis}] must be at least 2*factor - factor % 2 = {2 * factor - factor % 2} for "
             f"a factor of {factor}, got a kernel of {cells}."
         )
-    return jnp.maximum(0.0, 1 - jnp.abs(jnp.arange(cells) - (cells - 1) / 2) / factor)
+    weights: np.ndarray = 1 - np.abs(np.arange(cells) - (cells - 1) / 2) / factor
+    return weights.clip(0)
 
 
-def _copies(rows: int, columns: int) -> jax.Array:
+def _copies(rows: int, columns: int) -> np.ndarray:
     """The identity, repeated where one axis holds a group's channels and the other all."""
     if rows == 0 or columns % rows:
         raise ValueError(
             f"shape must have as many channels in as out for bilinear, or those of one group "
             f"before all of them, got {rows} and {columns}."
         )
-    return jnp.tile(jnp.eye(rows), (1, columns // rows))
+    return np.tile(np.eye(rows), (1, columns // rows))
 
 
 def icnr(factor: PerAxis, init: Initializer | None = None) -> Initializer:

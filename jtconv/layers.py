@@ -66,6 +66,8 @@ def masked(kernel: Any, mask: Any) -> Any:
         raise ValueError(
             f"mask must have the shape of the kernel, {kernel.shape}, got {mask.shape}."
         )
+    if not jnp.issubdtype(mask.dtype, jnp.inexact):
+        mask = mask.astype(kernel.dtype)
     return kernel * mask
 
 

@@ -12,7 +12,8 @@ from jax.typing import ArrayLike
 
 from jtconv.problem import arguments, dtypes
 from jtconv.problem.call import Call
-from jtconv.problem.geometry import Axis, Geometry
+from jtconv.problem.geometry import Axis
+from jtconv.problem.padding import BORDERS
 
 
 def conv_matrix(
@@ -72,19 +73,21 @@ def conv_matrix(
     kernel = call.canonical_kernel(w, dtypes.flag("flip_kernel", flip_kernel))
     rows, columns, taps = _entries(call)
     size = math.prod(call.output_shape), math.prod(shape)
+    alone = call.border is None  # else several taps may read one cell
     values = kernel.astype(dtypes.result_dtype(w.dtype, None)).ravel()[taps]
     if dtypes.flag("sparse", sparse):
         from jax.experimental.sparse import BCOO  # only here: it takes a while to import
 
         indices = jnp.asarray(np.stack([rows, columns], axis=-1))
-        return BCOO((values, indices), shape=size, unique_indices=True)
-    return jnp.zeros(size, values.dtype).at[rows, columns].set(values, unique_indices=True)
+        return BCOO((values, indices), shape=size, unique_indices=alone)
+    # Added and not set: jax.experimental.jet knows of sums only.
+    return jnp.zeros(size, values.dtype).at[rows, columns].add(values, unique_indices=alone)
 
 
 def _entries(call: Call) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row, column and tap (all ravelled) of every entry of C that can be non-zero."""
     g = call.geometry
-    i, m, t = _spatial_entries(g)
+    i, m, t = _spatial_entries(call)
     c_size, o_size = call.x_channels // g.groups, call.y_channels // g.groups
     group, c, o = (a.ravel() for a in np.mgrid[: g.groups, :c_size, :o_size])
     c_of_all, o_of_all = group * c_size + c, group * o_size + o
@@ -96,13 +99,16 @@ def _entries(call: Call) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows.ravel(), columns.ravel(), taps.ravel()
 
 
-def _spatial_entries(g: Geometry) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _spatial_entries(call: Call) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Position in x, in y and in the kernel, ravelled over the axes, of every product."""
     in_x = in_y = in_kernel = np.zeros(1, int)
-    for axis in g:
+    for axis, whole, pads in zip(call.computed, call.geometry, call.pads, strict=True):
         i, m, t = _axis_entries(axis)
+        if call.border is not None:
+            mode: Any = BORDERS[call.border]
+            m = np.pad(np.arange(whole.y_size), pads, mode=mode)[m]
         in_x = (in_x[:, None] * axis.x_size + i).ravel()
-        in_y = (in_y[:, None] * axis.y_size + m).ravel()
+        in_y = (in_y[:, None] * whole.y_size + m).ravel()
         in_kernel = (in_kernel[:, None] * axis.kernel + t).ravel()
     return in_x, in_y, in_kernel
 

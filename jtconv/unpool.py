@@ -63,7 +63,8 @@ def max_pool_with_indices(
         raise TypeError(f"x must be real, for complex numbers have no order; got {x.dtype}.")
     space = spatial("window", window, x)
     axes = _axes(space, window, stride, padding, dilation)
-    cells = jnp.arange(math.prod(space), dtype=jnp.int32).reshape(*space, 1)
+    ones = (1,) * (x.ndim - 1 - len(space))
+    cells = jnp.arange(math.prod(space), dtype=jnp.int32).reshape(*ones, *space, 1)
     # The last axis first: the first maximum in reading order is the first of the first row.
     for where, axis in zip(range(-2, -2 - len(axes), -1), reversed(axes), strict=True):
         x, cells = _largest(x, cells, where, axis)
@@ -88,14 +89,11 @@ def _axes(space: tuple[int, ...], window: Any, stride: Any, pads: Any, dilation:
     windows = arguments.per_axis("window", window, rank, least=1)
     strides = arguments.per_axis("stride", windows if stride is None else stride, rank, least=1)
     dilations = arguments.per_axis("dilation", dilation, rank, least=1)
-    pads = padding.parse(pads, rank)
+    pads = padding.on_axes(padding.parse(pads, rank), rank)
     axes = []
     for index, (m, k, s, d) in enumerate(zip(space, windows, strides, dilations, strict=True)):
         span = d * (k - 1) + 1
-        if isinstance(pads, str):
-            lo, hi = padding.of_convolution(pads, m, span, s)
-        else:
-            lo, hi = pads[index]
+        lo, hi = padding.along(False, pads[index], m, span, s)
         axis = Axis((m + lo + hi - span) // s + 1, k, m, s, d, lo)
         _check(index, axis, (lo, hi))
         axes.append(axis)
@@ -162,7 +160,8 @@ def max_unpool(y: ArrayLike, indices: ArrayLike, *, output_size: PerAxis) -> jax
 
     Returns:
         ``(*batch, *output_size, C)``. Windows that overlap may have found the same cell: it
-        holds the value of one of them, and each receives the gradient of the cell, as in torch.
+        holds the value of the last of them, in reading order, which alone has its gradient.
+        (Torch holds one of them too, but hands the gradient to all.)
 
     Raises:
         ValueError, TypeError: for a wrong argument. Indices outside the output are an error
@@ -195,7 +194,8 @@ def _check_indices(indices: jax.Array, y: jax.Array, size: tuple[int, ...]) -> N
         raise TypeError(f"indices must be integers, got {indices.dtype}.")
     if isinstance(indices, jax.core.Tracer) or indices.size == 0:
         return
-    least, most = int(indices.min()), int(indices.max())
+    known = np.asarray(indices)  # NumPy's, for under jit JAX would trace its minimum
+    least, most = int(known.min()), int(known.max())
     if least < 0 or most >= math.prod(size):
         raise ValueError(
             f"indices must lie in 0 to {math.prod(size) - 1} for output_size {size}, got "
@@ -203,19 +203,21 @@ def _check_indices(indices: jax.Array, y: jax.Array, size: tuple[int, ...]) -> N
         )
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _placed(cells: int, values: jax.Array, where: jax.Array) -> jax.Array:
-    """The values of one plane at their cells."""
-    empty = jnp.zeros(cells, values.dtype)
-    return empty.at[where].set(values, mode="drop", wrap_negative_indices=False)
+def _placed(cells: int, values: jax.Array, cell: jax.Array) -> jax.Array:
+    """The values of one plane at their cells: of several for one cell, the last.
 
-
-@_placed.defjvp
-def _(cells: int, primals: Any, tangents: Any) -> Any:
-    # Sums, whose transpose is a look-up: a cell's gradient goes to all that were sent to it.
-    zeros = jnp.zeros(cells, tangents[0].dtype)
-    moved = zeros.at[primals[1]].add(tangents[0], mode="drop", wrap_negative_indices=False)
-    return _placed(cells, *primals), moved
+    Which one that is is worked out first, so that value and derivatives know of the same one, on
+    every platform.
+    """
+    # For jax.experimental.jet, to which whole numbers vary, but bits do not.
+    cell = lax.bitwise_or(cell, jnp.zeros_like(cell))
+    numbers = jnp.arange(len(cell), dtype=jnp.int32)
+    last = jnp.full(cells, -1, numbers.dtype).at[cell]
+    last = last.max(numbers, mode="drop", wrap_negative_indices=False).at[cell]
+    wins = last.get(mode="fill", fill_value=-1, wrap_negative_indices=False) == numbers
+    winners = jnp.where(wins, values, jnp.zeros_like(values))
+    placed = jnp.zeros(cells, values.dtype).at[cell]
+    return placed.add(winners, mode="drop", wrap_negative_indices=False)
 
 
 def average_unpool(

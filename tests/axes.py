@@ -20,6 +20,9 @@ NAMES = (*ALGORITHMS, "auto")
 # laws about values ask it too, as one of NAMES.
 METHODS = tuple(name for name in NAMES if name != "pallas")
 
+# What refuses integers, each with a reason of its own: see test_refusals.
+NO_INTEGERS = ("vjp", "fft")
+
 
 def methods(default: Iterable[str], names: Iterable[str] = METHODS) -> pytest.MarkDecorator:
     """A test of its own for each method; those not in ``default`` are exhaustive."""

@@ -76,11 +76,7 @@ def test_as_torch(p):
         x, p.window, p.stride, p.padding, p.dilation, return_indices=True
     )
     scale = torch.cos(torch.arange(values.numel(), dtype=torch.float32)).reshape(values.shape)
-    # Torch unpools to what fits its own sizes; a stride of the window's span asks for none.
-    flat = torch.zeros(*x.shape[:2], int(np.prod(p.input)))
-    scaled = values * scale
-    back = flat.scatter(2, indices.flatten(2), scaled.flatten(2)).reshape(x.shape)
-    weights = torch.sin(torch.arange(back.numel(), dtype=torch.float32)).reshape(back.shape)
+    weights = torch.sin(torch.arange(x.numel(), dtype=torch.float32)).reshape(x.shape)
     values.backward(scale, retain_graph=True)
 
     by_channels = np.moveaxis(scale.numpy(), 1, -1)
@@ -89,12 +85,11 @@ def test_as_torch(p):
     np.testing.assert_array_equal(planes(ours), values.detach())
     np.testing.assert_array_equal(planes(found), indices)
     assert_close(planes(pulled), x.grad)
-    once = np.zeros(x.shape[:2] + flat.shape[2:])
-    np.add.at(once.reshape(-1, flat.shape[2]), _rows(indices), 1)
-    alone = once.reshape(x.shape) < 2  # where several windows meet, any of them may win
-    assert_close(np.where(alone, planes(unpooled), 0), np.where(alone, back.detach(), 0))
+    # Torch's own unpooling has fewer sizes than this, and gives a shared cell's gradient to all.
+    back, wins = placed((values * scale).detach().numpy(), indices.numpy(), int(np.prod(p.input)))
+    assert_close(planes(unpooled), back.reshape(x.shape))
     gradient = torch.gather(weights.flatten(2), 2, indices.flatten(2)).reshape(values.shape)
-    assert_close(planes(unpulled), gradient)
+    assert_close(planes(unpulled), np.where(wins, gradient, 0))
 
 
 @functools.partial(
@@ -109,10 +104,19 @@ def there_and_back(p: Pooling, x: Any, scale: Any, across: Any) -> Any:
     return values, indices, pull(scale)[0], unpooled, unpull(across)[0]
 
 
-def _rows(indices: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Plane and cell of every index."""
-    flat = indices.flatten(2).flatten(0, 1).numpy()
-    return np.broadcast_to(np.arange(len(flat))[:, None], flat.shape), flat
+def placed(values: np.ndarray, indices: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """By definition: values written one after another, and which of them are there in the end.
+
+    ``(N, C, *spatial)`` to ``(N, C, cells)`` and a mask shaped as the values.
+    """
+    back = np.zeros((*values.shape[:2], cells), values.dtype)
+    holder = np.full(back.shape, -1)
+    for plane in np.ndindex(*values.shape[:2]):
+        for number, cell in enumerate(indices[plane].ravel()):
+            back[(*plane, cell)], holder[(*plane, cell)] = values[plane].ravel()[number], number
+    numbers = np.arange(values[0, 0].size)
+    wins = np.take_along_axis(holder, indices.reshape(*values.shape[:2], -1), 2) == numbers
+    return back, wins.reshape(values.shape)
 
 
 @pytest.mark.peer("torch")
@@ -120,7 +124,10 @@ def _rows(indices: Any) -> tuple[np.ndarray, np.ndarray]:
     ("window", "stride", "size"), [(2, 2, 7), (3, 2, 7), (3, 3, 10), (2, 3, 8)]
 )
 def test_unpool_as_torch_does(window, stride, size):
-    """Torch's own MaxUnpool2d, with the sizes it takes; overlapping windows hold equal values."""
+    """Torch's own MaxUnpool2d, with the sizes it takes; overlapping windows hold equal values.
+
+    Its gradient goes to all values that were sent to one cell, ours to the one that is there.
+    """
     import torch
 
     x = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
@@ -133,7 +140,10 @@ def test_unpool_as_torch_does(window, stride, size):
     y, found = jtconv.max_pool_with_indices(x, window, stride=stride)
     got, pull = jax.vjp(lambda y: jtconv.max_unpool(y, found, output_size=size), y)
     assert_close(planes(got), want.detach())
-    assert_close(planes(pull(np.moveaxis(weights.numpy(), 1, -1))[0]), values.grad)
+    _, wins = placed(values.detach().numpy(), indices.numpy(), size * size)
+    assert wins.all() == (stride >= window)
+    gradient = planes(pull(np.moveaxis(weights.numpy(), 1, -1))[0])
+    assert_close(gradient, np.where(wins, values.grad, 0))
 
 
 def looped(x: np.ndarray, p: Pooling) -> tuple[np.ndarray, np.ndarray]:
@@ -212,12 +222,52 @@ def test_batches_and_transformations():
 
 
 def _directional(x: jax.Array) -> Any:
-    """How the square of each maximum changes along ``x`` itself, as many times as it was found."""
+    """How the square of each maximum changes along ``x`` itself; found often, it is there once."""
     values, indices = max_pool_with_indices(x, (2, 3), stride=(2, 1))
     zeros = np.zeros((20, 2))
     for (i, j, c), at in np.ndenumerate(np.asarray(indices)):
-        zeros[at, c] += 2 * float(values[i, j, c]) ** 2
+        zeros[at, c] = 2 * float(values[i, j, c]) ** 2
     return zeros.reshape(5, 4, 2)
+
+
+def test_a_cell_named_twice_belongs_to_the_last():
+    """Its derivative is that of the value it holds, as finite differences have it, in any order."""
+    y, indices = jnp.array([[4.0], [9.0], [5.0]]), jnp.array([[1], [1], [0]])
+
+    def unpool(y):
+        return max_unpool(y, indices, output_size=(3,))
+
+    @jax.jit
+    def derivatives(y):
+        pulled = jax.linear_transpose(unpool, y)(jnp.array([[2.0], [3.0], [7.0]]))[0]
+        cubed = lambda y: unpool(y**3)  # noqa: E731
+        twice = jax.jacfwd(jax.jacrev(cubed))(y)
+        return jax.jvp(unpool, (y,), (jnp.ones_like(y),)), pulled, jax.jacrev(unpool)(y), twice
+
+    (value, tangent), pulled, jacobian, twice = derivatives(y)
+    np.testing.assert_array_equal(value[:, 0], [5, 9, 0])
+    np.testing.assert_array_equal(tangent[:, 0], [1, 1, 0])
+    np.testing.assert_array_equal(pulled[:, 0], [0, 3, 2])
+    want = np.zeros((3, 3))
+    want[0, 2] = want[1, 1] = 1
+    np.testing.assert_array_equal(jacobian[:, 0, :, 0], want)
+    np.testing.assert_array_equal(twice[:, 0, :, 0, :, 0].sum(2), want * 6 * y[:, 0])
+
+    def there_and_back(x):
+        values, found = max_pool_with_indices(x, (2,), stride=(1,))
+        return max_unpool(values, found, output_size=(3,)).sum()
+
+    np.testing.assert_array_equal(
+        jax.grad(there_and_back)(jnp.array([[1.0], [3], [2]]))[:, 0], [0, 1, 0]
+    )
+
+
+def test_a_loser_does_not_touch_its_cell():
+    """Whatever it is: nothing of it is added, and no finite number becomes none."""
+    y = jnp.array([[jnp.inf], [jnp.nan], [2.0]])
+    got, pull = jax.vjp(lambda y: max_unpool(y, jnp.zeros((3, 1), int), output_size=(2,)), y)
+    np.testing.assert_array_equal(got[:, 0], [2, 0])
+    np.testing.assert_array_equal(pull(jnp.ones((2, 1)))[0][:, 0], [0, 0, 1])
 
 
 WRONG = [
@@ -249,6 +299,9 @@ def test_unpooling_refuses():
             max_unpool(*arguments, output_size=(4,))
     with pytest.raises(TypeError, match="complex numbers have no order"):
         max_pool_with_indices(y.astype(complex), 2)
+    beyond = jnp.asarray(indices + 7)
+    with pytest.raises(ValueError, match="got 8 to 8"):  # known, though y is traced
+        jax.jit(lambda y: max_unpool(y, beyond, output_size=(4,)))(y)
     traced = jax.jit(lambda i: max_unpool(y, i, output_size=(4,)))
     assert not np.asarray(traced(indices + 7)).any() and not np.asarray(traced(indices - 2)).any()
 

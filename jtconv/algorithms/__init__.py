@@ -7,7 +7,19 @@ algorithm has to bring is in `algorithm`; what several are written with is in `c
 
 from __future__ import annotations
 
-from jtconv.algorithms import dilated, gemm, matrix, pallas, phases, scatter, taps, vjp
+from jtconv.algorithms import (
+    dense,
+    dilated,
+    fft,
+    fold,
+    gemm,
+    matrix,
+    pallas,
+    phases,
+    scatter,
+    taps,
+    vjp,
+)
 from jtconv.algorithms.algorithm import Algorithm
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -17,6 +29,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     "gemm": gemm,
     "phases": phases,
     "taps": taps,
+    "dense": dense,
+    "fold": fold,
+    "fft": fft,
     "matrix": matrix,
     "pallas": pallas,
 }

@@ -42,6 +42,14 @@ class Algorithm(Sides, Protocol):
     def cost(self, task: Task) -> Cost:
         """What it would spend."""
 
+    def spreads(self, task: Task) -> str:
+        """The operands, as letters of x, w and y, whose infinities it may spread.
+
+        It may multiply their numbers with zeros of its own, and an infinity or a NaN among them
+        may then make NaN of numbers that it does not meet. Of no other operand does one reach
+        more than the law says.
+        """
+
 
 @runtime_checkable
 class WithBias(Protocol):
@@ -49,6 +57,14 @@ class WithBias(Protocol):
 
     def biased(self, a: jax.Array, w: jax.Array, bias: jax.Array | None, task: Task) -> jax.Array:
         """dgrad or fprop, as the task says, plus the bias."""
+
+
+@runtime_checkable
+class WithNote(Protocol):
+    """An algorithm whose numbers differ from the others' by more than the order of sums."""
+
+    def note(self, task: Task) -> str:
+        """What to know of them, for people: printed by ``explain``."""
 
 
 @runtime_checkable

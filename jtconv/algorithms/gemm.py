@@ -37,6 +37,11 @@ def cost(task: Task) -> Cost:
     return Cost(products, task.im2col_bytes // _tiles(task))
 
 
+def spreads(task: Task) -> str:
+    """What meets a tap that falls outside of y; and rows of zeros fill up the last row tile."""
+    return row_tiling.spreads(task, _tiles(task))
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     return row_tiling.run(im2col.dgrad, x, w, task, _tiles(task))

@@ -24,23 +24,31 @@ def refuse(task: Task) -> str | None:
     """A matrix as long as the input and as wide as the output must fit in memory."""
     held = cost(task).temporary_bytes
     if held > MOST_BYTES:
-        return f"its matrix would hold {held / 2**30:.1f} GiB, more than {MOST_BYTES >> 30} GiB"
+        most = MOST_BYTES >> 30
+        return f"its matrix and products would hold {held / 2**30:.1f} GiB, more than {most} GiB"
     return None
 
 
 def cost(task: Task) -> Cost:
-    """One dense product; zeros outside the band count too."""
+    """Zeros outside the band count; the matrix is held, and as many products of each example."""
     g = task.geometry
     entries = math.prod(g.x_size) * math.prod(g.y_size)
     entries *= task.x_channels * task.y_channels_per_group
-    return Cost(task.batch * entries, entries * task.accumulator.itemsize)
+    copies = 2 if task.side == "wgrad" else 1 + task.batch
+    return Cost(task.batch * entries, copies * entries * task.accumulator.itemsize)
+
+
+def spreads(task: Task) -> str:
+    """None: its products are selected, not multiplied by the zeros of the matrix."""
+    return ""
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     g = task.geometry
     x = x.reshape(x.shape[0], math.prod(g.x_size), g.groups, task.x_channels_per_group)
-    y = matmul.einsum("nigc,gicmo->nmgo", x, toeplitz(w, g), task)
+    products = _met(jnp.swapaxes(x, 1, 2)[..., None, None], w, task)
+    y = jnp.swapaxes(jnp.sum(products, axis=(2, 3)), 1, 2)
     return y.reshape(x.shape[0], *g.y_size, task.y_channels)
 
 
@@ -48,7 +56,8 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
     g = task.geometry
     y = y.reshape(y.shape[0], math.prod(g.y_size), g.groups, task.y_channels_per_group)
-    x = matmul.einsum("nmgo,gicmo->nigc", y, toeplitz(w, g), task)
+    products = _met(jnp.swapaxes(y, 1, 2)[:, :, None, None], w, task)
+    x = jnp.swapaxes(jnp.sum(products, axis=(-2, -1)), 1, 2)
     return x.reshape(y.shape[0], *g.x_size, task.x_channels)
 
 
@@ -63,6 +72,16 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     taps = jax.ops.segment_sum(bins, jnp.asarray(cells), math.prod(g.kernel) + 1)[:-1]
     w = taps.reshape(*g.kernel, g.groups, task.x_channels_per_group, task.y_channels_per_group)
     return jnp.swapaxes(w, -3, -2).reshape(*g.kernel, task.x_channels_per_group, task.y_channels)
+
+
+def _met(a: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """``a`` times the matrix where cells meet, ``(N, g, i, c, m, o)``, and zero elsewhere.
+
+    Selected, not summed by a matrix product: an infinity times a zero of the matrix is NaN.
+    """
+    met = _tap_of(task.geometry) < math.prod(task.geometry.kernel)
+    products = a.astype(task.accumulator) * toeplitz(w, task.geometry).astype(task.accumulator)
+    return jnp.where(met[:, None, :, None], products, 0)
 
 
 def toeplitz(w: jax.Array, g: Geometry) -> jax.Array:

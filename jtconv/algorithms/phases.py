@@ -18,9 +18,9 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from jtconv.algorithms.common import arrays, stride1, subpixel
+from jtconv.algorithms.common import arrays, stride1, subpixel, xla_conv
 from jtconv.problem.geometry import Geometry, Phase
-from jtconv.problem.task import Cost, Task
+from jtconv.problem.task import ROLES, Cost, Task
 
 MOST_PHASES = 64
 
@@ -43,18 +43,27 @@ def cost(task: Task) -> Cost:
     return Cost(task.batch * taps * task.x_channels_per_group * task.y_channels, held)
 
 
+def spreads(task: Task) -> str:
+    """What meets the zeros around x or y, or those that make all phases equally long."""
+    g = task.geometry
+    filled = subpixel.possible(g) and any(a.kernel % a.stride for a in g)
+    if filled or task.groups > 1 or task.side == "wgrad":
+        return ROLES[task.side][:2]
+    return "w"
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     g = task.geometry
     if subpixel.possible(g):
         return subpixel.dgrad(x, w, task)
-    sizes = _phase_sizes(g)
+    sizes, dtype = _phase_sizes(g), xla_conv.element_type(task) or x.dtype
     parts = []
     for phases in itertools.product(*(a.phases for a in g)):
         if all(p.taps for p in phases):
             part = stride1.dgrad(x, w[_taps(phases)], _phase_task(task, phases, sizes))
         else:
-            part = arrays.zeros((x.shape[0], *sizes, task.y_channels), x, task.accumulator)
+            part = arrays.zeros((x.shape[0], *sizes, task.y_channels), x, dtype)
         parts.append(part)
     blocks = jnp.stack(parts, axis=-2).reshape(*parts[0].shape[:-1], *g.stride, task.y_channels)
     return arrays.window(arrays.depth_to_space(blocks), (0,) * len(g), g.y_size)
@@ -67,7 +76,8 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
         return subpixel.fprop(y, w, task)
     x = arrays.zeros((y.shape[0], *g.x_size, task.x_channels), y, task.accumulator)
     for phases, part in _phases_of(y, task):
-        x += stride1.fprop(part, w[_taps(phases)], _phase_task(task, phases, _phase_sizes(g)))
+        sub = _phase_task(task, phases, _phase_sizes(g))
+        x += stride1.fprop(part, w[_taps(phases)], sub).astype(x.dtype)
     return x
 
 

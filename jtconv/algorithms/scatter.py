@@ -26,6 +26,12 @@ def cost(task: Task) -> Cost:
     return Cost(task.im2col_elements * task.x_channels_per_group, task.im2col_bytes)
 
 
+def spreads(task: Task) -> str:
+    """What meets a tap that falls outside of y, where zeros stand."""
+    cut = task.side != "dgrad" and task.geometry.has_misses
+    return ("w" if task.side == "fprop" else "x") if cut else ""
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     g = task.geometry

@@ -64,6 +64,16 @@ def cost(task: Task) -> Cost:
     return Cost(task.multiply_adds, held[task.side] * task.accumulator.itemsize)
 
 
+def spreads(task: Task) -> str:
+    """What meets a tap that falls outside of y, or the zeros around x."""
+    g = task.geometry
+    if task.side == "dgrad":
+        return "w" if any(a.blocks[-1].shift for a in g) else ""
+    if task.side == "fprop":
+        return "w" if g.has_misses else ""
+    return "x" * g.has_misses + "y" * (g.x_size[0] % _tile_height(task) > 0)
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     g, kernel = task.geometry, split_axes.of_kernel(w, task)
@@ -129,6 +139,7 @@ def _sums_of_rows(y: jax.Array, kernel: jax.Array, task: Task) -> Iterator[jax.A
         part = full[(slice(None), *cells, slice(b.shift, b.shift + last.x_size))]
         part = lax.slice_in_dim(part, b.residue, b.residue + b.count, axis=1 + len(g))
         weights = kernel[(*tap, slice(b.tap, b.tap + b.count))]
+        weights = weights.reshape(*(1,) * (part.ndim - weights.ndim), *weights.shape)
         if split_axes.is_depthwise(task):
             return split_axes.joined(part) * split_axes.joined(weights)
         return _summed(part * weights, -1, task)

@@ -32,6 +32,11 @@ def cost(task: Task) -> Cost:
     return xla_conv.cost(task)
 
 
+def spreads(task: Task) -> str:
+    """Those that meet the zeros between cells of x, or the padding."""
+    return xla_conv.spreads(task)
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     x, w, task = _wide(x, w, task)
@@ -43,7 +48,7 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """y, w -> x."""
-    return xla_conv.strided(y, w, task)
+    return xla_conv.fprop(y, w, task)
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
@@ -52,7 +57,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     w = arrays.zeros(
         (*task.geometry.kernel, task.x_channels_per_group, task.y_channels), x, x.dtype
     )
-    transposed: jax.Array = jax.linear_transpose(lambda w: xla_conv.strided(y, w, task), w)(x)[0]
+    transposed: jax.Array = jax.linear_transpose(lambda w: xla_conv.fprop(y, w, task), w)(x)[0]
     return transposed
 
 
@@ -66,12 +71,12 @@ def _strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
         for axis, yes in zip(g, apart, strict=True)
     )
     task = replace(task, geometry=Geometry(axes, task.groups))
-    return xla_conv.strided(arrays.pad_space(y, pads), w, task)
+    return xla_conv.fprop(arrays.pad_space(y, pads), w, task)
 
 
 def _wide(a: jax.Array, b: jax.Array, task: Task) -> tuple[jax.Array, jax.Array, Task]:
-    """The operands in the dtype of the result where that is wider: a transpose keeps dtypes."""
-    if task.result_dtype.itemsize <= task.dtype.itemsize:
-        return a, b, task
+    """The operands in the dtype that XLA is asked to sum in, if any: a transpose keeps dtypes."""
     wide = task.accumulator
+    if xla_conv.element_type(task) is None or wide == task.dtype:
+        return a, b, task
     return a.astype(wide), b.astype(wide), replace(task, dtype=wide)

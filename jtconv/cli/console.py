@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import jax
 import typer
 from rich.console import Console
 from rich.progress import (
@@ -16,21 +17,50 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from jtconv import devices
 from jtconv.extras import MissingExtra
 
 
 class Refusal(ValueError):
     """The command cannot go on, and the message tells the user why and what to do."""
 
+    status = 1
+
+
+class WrongUsage(Refusal):
+    """What was asked for cannot be, wherever and whenever it is asked: an option is wrong."""
+
+    status = 2
+
+
+# What a computation may end with: no memory, a device that fails.
+FAILURES = (jax.errors.JaxRuntimeError, MemoryError, OSError)
+
 
 @contextmanager
 def refusals_shown() -> Iterator[None]:
-    """A refusal ends the command with its message and exit code 1, without a traceback."""
+    """A refusal ends the command with one line and no traceback.
+
+    The exit code is 2 for wrong usage, as it is for options that typer refuses, and 1 for what
+    could have been done elsewhere: a file that is not there, an extra, no memory.
+    """
     try:
         yield
-    except (Refusal, MissingExtra) as refusal:
-        typer.secho(f"Error: {refusal}", err=True, fg="red")
-        raise typer.Exit(1) from None
+    except (Refusal, MissingExtra, devices.NoDevice, *FAILURES) as error:
+        message = " ".join(str(error).split("\n")) or type(error).__name__
+        typer.secho(f"Error: {message}", err=True, fg="red")
+        raise typer.Exit(getattr(error, "status", 1)) from None
+
+
+@contextmanager
+def errors_are_wrong_usage() -> Iterator[None]:
+    """What jtconv does not take of an option is told as it would be to a program."""
+    try:
+        yield
+    except Refusal:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise WrongUsage(str(error)) from None
 
 
 def progress() -> Progress:
@@ -45,6 +75,11 @@ def progress() -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def check_device() -> None:
+    """Refuse, before any work is done, where JAX has nothing to compute on."""
+    devices.default()
 
 
 def keep_existing(paths: Iterable[Path], force: bool) -> None:

@@ -21,7 +21,14 @@ from rich.table import Table
 from sklearn.datasets import load_sample_image
 
 import jtconv
-from jtconv.cli.console import Refusal, keep_existing, progress, refusals_shown, write
+from jtconv.cli.console import (
+    Refusal,
+    check_device,
+    keep_existing,
+    progress,
+    refusals_shown,
+    write,
+)
 from jtconv.dispatch.choose import Choice
 
 KERNEL, STRIDE, SATURATION = 12, 2, 1.25
@@ -65,6 +72,7 @@ def run(
     named is marked. Should any result be wrong, the exit code is 1.
     """
     with refusals_shown():
+        check_device()
         paths = [out / "before.png", out / "after.png"]
         _ready(out, paths, force)
         photograph = load_sample_image("china.jpg")
@@ -221,7 +229,7 @@ class Case:
         try:
             return self._measured(method, call, self.w)
         except jtconv.Unsupported as refusal:
-            return Row(method, self.name, refusal=_reason(str(refusal), method))
+            return Row(method, self.name, refusal=_reason(str(refusal)))
 
     def _measured(self, method: str, call: Callable[..., jax.Array], w: np.ndarray) -> Row:
         operands = jax.device_put((self.x, np.ascontiguousarray(w)))
@@ -262,6 +270,6 @@ def _timed(call: Callable[..., jax.Array], operands: Any) -> tuple[np.ndarray, f
     return output, 1e3 * statistics.median(times)
 
 
-def _reason(message: str, method: str) -> str:
+def _reason(message: str) -> str:
     """The heart of a refusal: the table tells the rest."""
-    return message.split(f"{method}: ")[-1].split(". Use method=")[0]
+    return message.partition(": ")[2].split(". Use method=")[0]

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jtconv.cli.console import Refusal, keep_existing, write
+import jtconv
+from jtconv.cli.console import WrongUsage, keep_existing, write
 from jtconv.cli.problem import Problem, with_layer_options
 from jtconv.draw import draw, explorer
 from jtconv.draw.drawing import SUFFIXES
@@ -42,7 +43,9 @@ def run(
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="The page to play with.")] = None,
     view: Annotated[str, typer.Option("--view", help="stamps, zeros or matrix.")] = "stamps",
-    frame: Annotated[int | None, typer.Option("--frame", help="One step only, from 0.")] = None,
+    frame: Annotated[
+        int | None, typer.Option("--frame", min=0, help="One step only, from 0.")
+    ] = None,
     numbers: Annotated[bool, typer.Option(help="Write numbers into the cells.")] = True,
     theme: Annotated[str, typer.Option("--theme", help="light or dark.")] = "light",
     seconds: Annotated[float, typer.Option("--seconds", min=0.02, help="Of a step.")] = 0.7,
@@ -57,7 +60,7 @@ def run(
     """
     paths = [path for path in (out, html) if path is not None]
     if not paths:
-        raise Refusal("give --out with a file to draw into, or --html for the page.")
+        raise WrongUsage("give --out with a file to draw into, or --html for the page.")
     keep_existing(paths, force)
     if html is not None:
         _write_page(problem, html)
@@ -88,14 +91,14 @@ def explore(
 
 def _check_name(out: Path, frame: int | None) -> None:
     if out.suffix.lower() not in SUFFIXES:
-        raise Refusal(f"{out.name} must end in one of {', '.join(SUFFIXES)}.")
+        raise WrongUsage(f"{out.name} must end in one of {', '.join(SUFFIXES)}.")
     if out.suffix.lower() == ".gif" and frame is not None:
-        raise Refusal("--frame is one step, which does not move: take .svg or .png.")
+        raise WrongUsage("--frame is one step, which does not move: take .svg or .png.")
 
 
 def _kernel(problem: Problem) -> tuple[int, ...]:
     if problem.layer.op == "conv":
-        raise Refusal("a transposed convolution is drawn; leave out --conv.")
+        raise WrongUsage("a transposed convolution is drawn; leave out --conv.")
     return problem.layer.kernel
 
 
@@ -113,10 +116,13 @@ def _write_page(problem: Problem, path: Path) -> None:
 def _start(problem: Problem) -> dict[str, int]:
     """Where the sliders stand: they are alike on both axes, and their padding is a number."""
     given = {"input": problem.input, "kernel": _kernel(problem), **_keywords(problem)}
+    if len(problem.input) > 2:
+        raise WrongUsage(f"the explorer has one or two axes, got {len(problem.input)}.")
+    jtconv.output_shape(problem.x.shape, problem.w.shape, **problem.keywords)  # there is one
     start = {"rank": len(problem.input)}
     for name, value in given.items():
         values = {value} if isinstance(value, int) else set(value)
         if name == "output_size" or isinstance(value, str) or len(values) > 1:
-            raise Refusal(f"the explorer's {name} is one number for all axes, got {value!r}.")
+            raise WrongUsage(f"the explorer's {name} is one number for all axes, got {value!r}.")
         (start[name],) = values
     return start

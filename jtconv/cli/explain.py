@@ -12,6 +12,7 @@ from rich.text import Text
 
 import jtconv
 from jtconv.cli.problem import Problem, with_layer_options
+from jtconv.devices import PLATFORMS
 from jtconv.plan import Plan
 from jtconv.plan import plan as text
 
@@ -26,6 +27,10 @@ EPILOG = """
 
 - `jtconv explain --input 36 --kernel 4 --stride 2 --for 71` — which padding gives 71?
 
+- `jtconv explain --input 36 --kernel 16 --stride 8 --padding 4 --streaming` — what is carried?
+
+- `jtconv explain --input 64x64 --kernel 4 --stride 2 --platform cuda` — a GPU need not be here
+
 - `jtconv explain --input 5x5 --kernel 2 --conv --channels 4:2 --groups 2 --json`
 """
 
@@ -37,6 +42,12 @@ def run(
         int | None, typer.Option("--for", min=1, help="Which paddings give this output size?")
     ] = None,
     time: Annotated[bool, typer.Option("--time", help="Measure the methods, too.")] = False,
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="Also piece by piece, along the first axis.")
+    ] = False,
+    platform: Annotated[
+        str | None, typer.Option("--platform", help=f"Methods for {', '.join(PLATFORMS)}.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
 ) -> None:
     """Explain one layer: sizes, costs, overlaps, its call in other frameworks, and methods.
@@ -47,7 +58,14 @@ def run(
     input cells that it spans.
     """
     plan = jtconv.explain(
-        problem.x, problem.w, problem.bias, op=problem.layer.op, time=time, **problem.keywords
+        problem.x,
+        problem.w,
+        problem.bias,
+        op=problem.layer.op,
+        time=time,
+        streaming=streaming,
+        platform=platform,
+        **problem.keywords,
     )
     answers = {axis.name: axis.paddings_for(wanted) for axis in plan.axes} if wanted else {}
     if as_json:
@@ -75,13 +93,16 @@ def _show(console: Console, plan: Plan) -> None:
     first, second = text.heading(plan)
     console.print(Text(first, style="bold"), Text(second), sep="\n")
     console.print(_table(text.axis_table(plan)))
-    for line in [*text.laws(plan), text.overlap(plan)]:
+    for line in [*text.laws(plan), text.overlap(plan), *text.in_pieces(plan)]:
         console.print(Text(line), soft_wrap=True)
     for name, line in text.framework_lines(plan):
         console.print(Text(f"\n{name}", style="bold cyan"))
         console.print(Text(f"  {line}"), soft_wrap=True)
     for side in plan.sides:
-        console.print(_table(text.side_table(side), chosen=side.choice.method))
+        table = text.side_table(side)
+        console.print(_table(table, chosen=side.choice.method))
+        for line in table.notes:
+            console.print(Text(f"  {line}"), soft_wrap=True)
 
 
 def _table(section: text.Table, chosen: str = "") -> Table:

@@ -13,7 +13,7 @@ import jax
 import typer
 
 import jtconv
-from jtconv.dispatch import choose
+from jtconv import devices
 
 PACKAGES = (
     *("jax", "jaxlib", "numpy", "flax"),
@@ -54,8 +54,19 @@ def _facts() -> dict[str, Any]:
         },
         "machine": platform.platform(),
         "cpu": f"{_cpu()}, {os.cpu_count()} threads",
+        **_devices(),
+    }
+
+
+def _devices() -> dict[str, Any]:
+    """What JAX computes on; where that is nothing, why."""
+    try:
+        platform = devices.platform()
+    except devices.NoDevice as error:
+        return {"backend": "none", "platform": "none", "devices": [], "trouble": str(error)}
+    return {
         "backend": jax.default_backend(),
-        "platform": choose.platform(),
+        "platform": platform,
         "devices": [f"{device.id}: {device.device_kind}" for device in jax.devices()],
     }
 

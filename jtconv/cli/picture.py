@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from jtconv.cli.console import Refusal
+from jtconv.cli.console import Refusal, WrongUsage
 
 # Modes whose bands may be blended as they are.  Others are converted to one of them.
 DTYPES = {"I;16": "<u2", "I": "=i4", "F": "=f4"}
@@ -149,7 +149,7 @@ def export(picture: Picture, path: Path) -> tuple[bytes, str, tuple[str, ...]]:
     """The bytes of a file so named, the mode they are in, and what could not be kept."""
     format_name = writable_format(path)
     if format_name is None:
-        raise Refusal(f"{path.name} has no ending of a picture format; try .png, .jpg or .tif.")
+        raise WrongUsage(f"{path.name} has no ending of a picture format; try .png, .jpg or .tif.")
     modes = [picture.mode, *INSTEAD.get(picture.mode, [])]
     mode = next((m for m in modes if m in HOLDS[format_name]), None)
     if mode is None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
@@ -12,13 +11,14 @@ import jax
 import typer
 
 from jtconv import conventions
-from jtconv.cli.console import Refusal, refusals_shown
+from jtconv.cli.console import WrongUsage, errors_are_wrong_usage, refusals_shown
 from jtconv.conventions import LayerSpec
-from jtconv.problem.padding import NAMES
+from jtconv.problem.padding import BORDERS, NAMES
 from jtconv.problem.task import Op
 
 Text = str | None
 Pairs = tuple[int | tuple[int, int], ...]
+LARGEST = 2**31 - 1  # what XLA counts cells with
 
 
 def _option(*names: str, help: str, **more: Any) -> Any:
@@ -108,9 +108,9 @@ def parse(
 def _check_alone(texts: dict[str, str], others: Any) -> None:
     names = " and ".join(f"--{name}" for name in texts)
     if len(texts) > 1:
-        raise Refusal(f"give one layer at a time, not {names}.")
+        raise WrongUsage(f"give one layer at a time, not {names}.")
     if others:
-        raise Refusal(f"{names} is the whole layer; leave out the other options of it.")
+        raise WrongUsage(f"{names} is the whole layer; leave out the other options of it.")
 
 
 def _from_options(
@@ -123,7 +123,7 @@ def _from_options(
 ) -> LayerSpec:
     """The layer that single options describe; as many axes as the longest of them has."""
     if kernel is None:
-        raise Refusal("give the --kernel, as in --kernel 3x3, or a layer, as in --torch.")
+        raise WrongUsage("give the --kernel, as in --kernel 3x3, or a layer, as in --torch.")
     window = sizes("kernel", kernel)
     several = [space, window, *(value for value in given.values() if isinstance(value, tuple))]
     rank = max(map(len, several))
@@ -134,7 +134,7 @@ def _from_options(
         for name, value in given.items()
     }
     if conv and any(keywords.pop("output_padding")):
-        raise Refusal("--output-padding belongs to a transposed convolution, not to --conv.")
+        raise WrongUsage("--output-padding belongs to a transposed convolution, not to --conv.")
     op: Op = "conv" if conv else "conv_transpose"
     window = on_every_axis("kernel", window, rank)
     c_in, c_out, groups = counts
@@ -145,7 +145,7 @@ def _dtype(name: str) -> str:
     try:
         return str(jax.numpy.dtype(name))
     except TypeError:
-        raise Refusal(f"--dtype must be a dtype such as float32, got {name!r}.") from None
+        raise WrongUsage(f"--dtype must be a dtype such as float32, got {name!r}.") from None
 
 
 def sizes(option: str, text: str) -> tuple[int, ...]:
@@ -163,12 +163,12 @@ def paddings(text: str) -> str | Pairs:
     >>> paddings("same"), paddings("1"), paddings("0:1x2")
     ('SAME', (1,), ((0, 1), 2))
     """
-    if text.upper() in NAMES:
+    if text.upper() in (*NAMES, *BORDERS):
         return text.upper()
     parts = [part.split(":") for part in text.lower().split("x")]
     numbers = [tuple(_integer("padding", number, text) for number in part) for part in parts]
     if any(len(pair) > 2 for pair in numbers):
-        raise Refusal(f"--padding has one int or lo:hi per axis, got {text!r}.")
+        raise WrongUsage(f"--padding has one int or lo:hi per axis, got {text!r}.")
     return tuple(pair[0] if len(pair) == 1 else (pair[0], pair[1]) for pair in numbers)
 
 
@@ -176,23 +176,26 @@ def in_and_out(text: str) -> tuple[int, int]:
     """Channels: ``16:33``, or one number for both."""
     parts = [_integer("channels", part, text) for part in text.split(":")]
     if len(parts) > 2 or min(parts) < 1:
-        raise Refusal(f"--channels is IN:OUT, both 1 or more, got {text!r}.")
+        raise WrongUsage(f"--channels is IN:OUT, both 1 or more, got {text!r}.")
     return parts[0], parts[-1]
 
 
 def on_every_axis(option: str, values: tuple[Any, ...], rank: int) -> tuple[Any, ...]:
     """One value for all axes, or as many as there are axes."""
     if len(values) not in (1, rank):
-        raise Refusal(f"--{option} has {len(values)} axes, and the layer has {rank}.")
+        raise WrongUsage(f"--{option} has {len(values)} axes, and the layer has {rank}.")
     return values * rank if len(values) == 1 else values
 
 
 def _integer(option: str, part: str, text: str) -> int:
     try:
-        return int(part)
+        number = int(part)
     except ValueError:
         example = "0:1x1:0, 1x2, 1 or a name such as same" if option == "padding" else "3x5 or 3"
-        raise Refusal(f"--{option} is written as {example}, got {text!r}.") from None
+        raise WrongUsage(f"--{option} is written as {example}, got {text!r}.") from None
+    if abs(number) > LARGEST:
+        raise WrongUsage(f"--{option} has numbers up to {LARGEST}, got {text!r}.")
+    return number
 
 
 def _framework_option(name: str) -> Parameter:
@@ -219,7 +222,7 @@ def with_layer_options(**defaults: str) -> Callable[[Callable[..., None]], Calla
 
         def run(**given: Any) -> None:
             layer = {option.name: given.pop(option.name) for option in options}
-            with refusals_shown(), _errors_as_refusals():
+            with refusals_shown(), errors_are_wrong_usage():
                 command(parse(**layer), **given)
 
         parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in (*options, *own)]
@@ -229,13 +232,3 @@ def with_layer_options(**defaults: str) -> Callable[[Callable[..., None]], Calla
         return run
 
     return wrap
-
-
-@contextmanager
-def _errors_as_refusals() -> Iterator[None]:
-    try:
-        yield
-    except Refusal:
-        raise
-    except (ValueError, TypeError) as error:
-        raise Refusal(str(error)) from None

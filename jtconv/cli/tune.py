@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import typer
 
 import jtconv
-from jtconv.cli.console import Refusal, keep_existing, write
+from jtconv.cli.console import Refusal, WrongUsage, check_device, keep_existing, write
 from jtconv.cli.problem import Problem, with_layer_options
 
 EPILOG = """
@@ -43,8 +43,9 @@ def run(
     A method that cannot do the layer is a row with its reason. The file holds for this kind of
     device and this version of JAX only.
     """
+    check_device()
     if out is not None and add is not None:
-        raise Refusal("give --out for a new file, or --add for one that is there; not both.")
+        raise WrongUsage("give --out for a new file, or --add for one that is there; not both.")
     if out is not None:
         keep_existing([out], force)
     before = _load(add).rows if add is not None else {}
@@ -62,6 +63,8 @@ def _load(path: Path) -> jtconv.Tuning:
         return jtconv.Tuning.load(path)
     except OSError as error:
         raise Refusal(f"cannot read {path}: {error.strerror or error}.") from None
+    except ValueError as error:
+        raise Refusal(f"{path} holds no times: {error}") from None
 
 
 def _measured(problem: Problem, training: bool) -> jtconv.Tuning:

@@ -19,7 +19,15 @@ import numpy as np
 import typer
 
 import jtconv
-from jtconv.cli.console import Refusal, keep_existing, progress, refusals_shown, write
+from jtconv.cli.console import (
+    Refusal,
+    WrongUsage,
+    check_device,
+    keep_existing,
+    progress,
+    refusals_shown,
+    write,
+)
 from jtconv.cli.picture import export, read, writable_format
 
 TILE_BYTES = 2**27  # of products of x and w, were a method to hold them all at once
@@ -96,6 +104,7 @@ def run(
     layer computes before it is trained.
     """
     with refusals_shown():
+        check_device()
         size = _kernel_size(kernel, stride)
         path = out or _default_path(image, stride)
         _check_name(path)
@@ -123,7 +132,7 @@ def run(
 def _kernel_size(kernel: int | None, stride: int) -> int:
     size = 2 * stride - stride % 2 if kernel is None else kernel
     if size < stride:
-        raise Refusal(
+        raise WrongUsage(
             f"a kernel of {size} leaves gaps at stride {stride}; --kernel must be {stride} or more."
         )
     return size
@@ -137,7 +146,7 @@ def _default_path(image: Path, stride: int) -> Path:
 
 def _check_name(path: Path) -> None:
     if not path.is_dir() and writable_format(path) is None:
-        raise Refusal(f"{path.name} has no ending of a picture format; try .png, .jpg or .tif.")
+        raise WrongUsage(f"{path.name} has no ending of a picture format; try .png, .jpg or .tif.")
     if not path.parent.is_dir():
         raise Refusal(f"there is no folder {path.parent} to write into.")
 

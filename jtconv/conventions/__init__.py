@@ -22,14 +22,15 @@ class Framework(NamedTuple):
     from_text: Callable[[str], LayerSpec] | None = None
     example: str = ""  # of what from_text reads
     padding: tuple[PaddingRow, ...] = ()
+    borders: bool = False  # whether there is padding other than zeros
 
 
 FRAMEWORKS = {
-    "jtconv": Framework(jtconv.to_text),
-    "torch": Framework(torch.to_text, torch.from_text, torch.EXAMPLE, torch.PADDING),
+    "jtconv": Framework(jtconv.to_text, borders=True),
+    "torch": Framework(torch.to_text, torch.from_text, torch.EXAMPLE, torch.PADDING, borders=True),
     "keras": Framework(keras.to_text, keras.from_text, keras.EXAMPLE, keras.PADDING),
     "lax": Framework(lax.to_text, padding=lax.PADDING),
-    "flax": Framework(flax.to_text, flax.from_text, flax.EXAMPLE),
+    "flax": Framework(flax.to_text, flax.from_text, flax.EXAMPLE, borders=True),
     "onnx": Framework(onnx.to_text, padding=onnx.PADDING),
     "haiku": Framework(padding=haiku.PADDING),
     "equinox": Framework(padding=equinox.PADDING),
@@ -39,7 +40,14 @@ FROM_TEXT = {name: f.from_text for name, f in FRAMEWORKS.items() if f.from_text}
 
 def to_text(layer: Layer) -> tuple[LayerText, ...]:
     """The layer as every framework writes it, or why one cannot."""
-    return tuple(f.to_text(layer) for f in FRAMEWORKS.values() if f.to_text)
+    border = layer.call.border
+    texts = []
+    for name, framework in FRAMEWORKS.items():
+        if framework.to_text and (border is None or framework.borders):
+            texts.append(framework.to_text(layer))
+        elif framework.to_text:
+            texts.append(LayerText(name, None, why_not=f"{name} has no padding {border!r}"))
+    return tuple(texts)
 
 
 __all__ = [

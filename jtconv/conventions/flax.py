@@ -17,19 +17,36 @@ from jtconv.problem.padding import Crops
 
 NAMES = ("SAME", "VALID", "CIRCULAR")
 EXAMPLE = "ConvTranspose(16, 33, (3, 3))"
+_FIRST = {
+    "ConvTranspose": "kernel_size, strides=None, padding='SAME', kernel_dilation=None, "
+    "use_bias=True, ",
+    "Conv": "kernel_size, strides=1, padding='SAME', input_dilation=1, kernel_dilation=1, "
+    "feature_group_count=1, use_bias=True, ",
+}
+_TYPES = "dtype=None, param_dtype=None, precision=None, kernel_init=None, bias_init=None, "
 _LAST = (
-    "mask=None, dtype=None, param_dtype=None, precision=None, kernel_init=None, bias_init=None, "
     "conv_general_dilated=None, promote_dtype=None, preferred_element_type=None, "
     "kernel_metadata=None, bias_metadata=None, rngs=None"
 )
 SIGNATURES = {
     "ConvTranspose": text.signature(
-        "in_features, out_features, kernel_size, strides=None, padding='SAME', "
-        f"kernel_dilation=None, use_bias=True, transpose_kernel=False, {_LAST}"
+        f"in_features, out_features, {_FIRST['ConvTranspose']}transpose_kernel=False, "
+        f"mask=None, {_TYPES}{_LAST}"
     ),
     "Conv": text.signature(
-        "in_features, out_features, kernel_size, strides=1, padding='SAME', input_dilation=1, "
-        f"kernel_dilation=1, feature_group_count=1, use_bias=True, {_LAST}"
+        f"in_features, out_features, {_FIRST['Conv']}mask=None, {_TYPES}{_LAST}"
+    ),
+}
+# Linen's layers are told no in_features: they see them in their input.
+LINEN = {
+    "ConvTranspose": text.signature(
+        f"features, {_FIRST['ConvTranspose']}mask=None, {_TYPES}transpose_kernel=False, "
+        "promote_dtype=None, preferred_element_type=None, parent=None, name=None"
+    ),
+    "Conv": text.signature(
+        f"features, {_FIRST['Conv']}mask=None, {_TYPES}promote_dtype=None, "
+        "preferred_element_type=None, conv_general_dilated=None, "
+        "conv_general_dilated_cls=None, parent=None, name=None"
     ),
 }
 _DEFAULTS = {**text.defaults(SIGNATURES["Conv"]), "transpose_kernel": False}
@@ -103,7 +120,7 @@ def keywords(
 
 def _name_or_crops(padding: Any, kernel: PerAxis, dilation: PerAxis) -> str | tuple[Crops, ...]:
     if isinstance(padding, str):
-        return arguments.choice("padding", padding, (*ours.NAMES, "CIRCULAR"), any_case=True)
+        return arguments.choice("padding", padding, (*ours.NAMES, *ours.BORDERS), any_case=True)
     pairs: Any = ours.parse(padding, len(kernel))
     return lax.pads(pairs, kernel, dilation)
 
@@ -147,18 +164,32 @@ def from_crops(
 def to_text(layer: Layer) -> LayerText:
     """The layer; Flax's own transposed one has no groups, ours of that name has."""
     axes = "*k, I // groups, O"
+    border = layer.call.border
+    if border is not None and not _has(border, layer):
+        lacks = f"Flax pads other cells, or has no padding {border!r}"
+        return LayerText("flax", None, why_not=lacks)
     if not layer.transposed:
-        more = {"padding": list(layer.crops), "feature_group_count": layer.groups}
+        more = {"padding": border or list(layer.crops), "feature_group_count": layer.groups}
         return LayerText(
             "flax", _call("flax.nnx.Conv", layer, more), text.kernel(layer, axes, layer.flip)
         )
-    more = {**from_crops(*layer.columns), "transpose_kernel": not layer.flip}
+    more = {"padding": border} if border else from_crops(*layer.columns)
+    more = {**more, "transpose_kernel": not layer.flip}
     kernel = text.kernel(layer, axes if layer.flip else "*k, O // groups, I")
     if layer.groups == 1:
         return LayerText("flax", _call("flax.nnx.ConvTranspose", layer, more), kernel)
     more["feature_group_count"] = layer.groups
     why_not = "flax.nnx.ConvTranspose has no groups; the one of jtconv has"
     return LayerText("flax", _call("jtconv.nnx.ConvTranspose", layer, more), kernel, why_not)
+
+
+def _has(border: str, layer: Layer) -> bool:
+    """Whether Flax's padding of this name puts the same cells around."""
+    columns = [(axis.lo, axis.effective_kernel, axis.stride) for axis in layer.axes]
+    if not layer.transposed:
+        return border != "EDGE" and all(lo == (span - 1) // 2 for lo, span, _ in columns)
+    even = all(max(span - stride, 0) % 2 == 0 for _, span, stride in columns)
+    return border == "CIRCULAR" and (even or layer.flip)
 
 
 def _call(name: str, layer: Layer, more: dict[str, Any]) -> str:
@@ -179,8 +210,14 @@ def _call(name: str, layer: Layer, more: dict[str, Any]) -> str:
 
 
 def from_text(source: str) -> LayerSpec:
-    """``ConvTranspose(16, 33, (3, 3), strides=(2, 2), rngs=rngs)``, or ``Conv``."""
-    name, given = text.parse(source, SIGNATURES)
+    """``ConvTranspose(16, 33, (3, 3), strides=(2, 2), rngs=rngs)``, or ``Conv``.
+
+    Also as Linen writes it, ``ConvTranspose(features=33, kernel_size=(3, 3))``, without the
+    channels of the input.
+    """
+    written = text.read(source, SIGNATURES)
+    name, linen = written.name, _is_linens(written)
+    given = text.bind(written, (LINEN if linen else SIGNATURES)[name])
     items = arguments.sequence(given["kernel_size"])
     if items is None:
         raise ValueError(f"{name}: write kernel_size with one int per axis, as in (3, 3).")
@@ -196,12 +233,22 @@ def from_text(source: str) -> LayerSpec:
     if transposed:
         padding = _name_or_crops(padding, kernel, dilation)
     flip = {"flip_kernel": not given["transpose_kernel"]} if transposed else {}
+    features = "features" if linen else "out_features"
     return LayerSpec(
         "conv_transpose" if transposed else "conv",
-        arguments.integer("in_features", given["in_features"], least=1),
-        arguments.integer("out_features", given["out_features"], least=1),
+        None if linen else arguments.integer("in_features", given["in_features"], least=1),
+        arguments.integer(features, given[features], least=1),
         kernel,
         bool(given["use_bias"]),
         {"stride": strides, "padding": padding, "dilation": dilation, **flip}
         | {"groups": given.get("feature_group_count", 1)},
     )
+
+
+def _is_linens(written: text.Written) -> bool:
+    """Whether kernel_size is the second argument, where nnx has out_features."""
+    if {"in_features", "out_features"} & written.keywords.keys():
+        return False
+    if "features" in written.keywords or len(written.positional) == 1:
+        return True
+    return any(isinstance(value, tuple | list) for value in written.positional[1:2])

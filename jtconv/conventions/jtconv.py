@@ -39,6 +39,8 @@ def to_text(layer: Layer) -> LayerText:
 
 def _padding(layer: Layer) -> dict[str, Any]:
     """Numbers where these do, which mean what they mean in torch, else pairs."""
+    if layer.call.border is not None:
+        return {"padding": layer.call.border}
     if layer.transposed:
         with suppress(Inexpressible):
             return torch.from_crops(*layer.columns)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from inspect import Parameter, Signature
-from typing import Any
+from typing import Any, NamedTuple
 
 from jtconv.conventions.layer import Layer
 
@@ -85,43 +86,132 @@ def signature(parameters: str) -> Signature:
     )
 
 
+class Written(NamedTuple):
+    """A constructor call as somebody wrote it."""
+
+    name: str
+    positional: list[Any]
+    keywords: dict[str, Any]
+
+
 def parse(source: str, known: Mapping[str, Signature]) -> tuple[str, dict[str, Any]]:
     """The class a constructor call names and its arguments, defaults filled in."""
-    node = _call_node(source, known)
-    name = ast.unparse(node.func).split(".")[-1]
-    if name not in known:
-        raise ValueError(f"{name!r} is not known here; this reads {', '.join(known)}.")
-    if any(isinstance(arg, ast.Starred) for arg in node.args):
-        raise ValueError(f"{name}: write its arguments out, without *.")
-    keywords = {str(k.arg): _literal(name, str(k.arg), k.value) for k in node.keywords}
-    positional = [_literal(name, f"argument {n}", arg) for n, arg in enumerate(node.args, 1)]
+    written = read(source, known)
+    return written.name, bind(written, known[written.name])
+
+
+def read(source: str, known: Iterable[str]) -> Written:
+    """The class, one of those ``known``, and the arguments of a constructor call.
+
+    >>> read("nn.Conv1d(4, 8, 3, padding=3//2)", ["Conv1d"])
+    Written(name='Conv1d', positional=[4, 8, 3], keywords={'padding': 1})
+    """
+    names = tuple(known)
     try:
-        bound = known[name].bind(*positional, **keywords)
+        return _written(_call_node(source, names), names)
+    except (RecursionError, MemoryError):
+        raise ValueError("the constructor call is nested too deeply to be read.") from None
+
+
+def bind(written: Written, signature: Signature) -> dict[str, Any]:
+    """What was written for each argument of the signature, defaults filled in."""
+    try:
+        bound = signature.bind(*written.positional, **written.keywords)
     except TypeError as error:
-        raise ValueError(f"{name}: {error}; its signature is {known[name]}.") from None
+        raise ValueError(f"{written.name}: {error}; its signature is {signature}.") from None
     bound.apply_defaults()
-    return name, dict(bound.arguments)
+    return dict(bound.arguments)
 
 
-def _call_node(source: str, known: Mapping[str, Signature]) -> ast.Call:
+def _call_node(source: str, known: tuple[str, ...]) -> ast.Call:
     try:
         node = ast.parse(source.strip(), mode="eval").body
     except (SyntaxError, ValueError):
         node = None
     if not isinstance(node, ast.Call):
         raise ValueError(
-            f"{source!r} is not one constructor call; write {next(iter(known))}(...) as in Python."
+            f"{source!r} is not one constructor call; write {known[0]}(...) as in Python."
         )
     return node
 
 
-def _literal(name: str, argument: str, node: ast.expr) -> Any:
+def _written(node: ast.Call, known: tuple[str, ...]) -> Written:
+    name = ast.unparse(node.func).split(".")[-1]
+    if name not in known:
+        raise ValueError(f"{name!r} is not known here; this reads {', '.join(known)}.")
+    starred = [arg for arg in node.args if isinstance(arg, ast.Starred)]
+    if starred or any(keyword.arg is None for keyword in node.keywords):
+        raise ValueError(f"{name}: write its arguments out, without * and **.")
+    return Written(
+        name,
+        [_argument(name, f"argument {n}", arg) for n, arg in enumerate(node.args, 1)],
+        {str(k.arg): _argument(name, str(k.arg), k.value) for k in node.keywords},
+    )
+
+
+def _argument(name: str, argument: str, node: ast.expr) -> Any:
     """Numbers, strings and tuples; names (``rngs=rngs``) stay names."""
     if isinstance(node, ast.Name | ast.Attribute | ast.Call):
         return Name(ast.unparse(node))
     try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
+        return _value(node)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        wrong = isinstance(error, ArithmeticError)
         raise ValueError(
-            f"{name}: {argument} must be a number, a string or a tuple, got {ast.unparse(node)!r}."
+            f"{name}: {argument} must be a number, a string or a tuple, or arithmetic of these, "
+            f"got {ast.unparse(node)!r}{f': {error}' if wrong else ''}."
         ) from None
+
+
+# What people write: padding=9 // 2, kernel_size=(3,) * 2.
+_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+_SIGNS: dict[type, Callable[[Any], Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+LARGEST, LONGEST = 2**63, 64  # numbers; powers, and tuples
+
+
+def _value(node: ast.expr) -> Any:
+    """Arithmetic of literals, within bounds that keep it from taking long."""
+    if isinstance(node, ast.Tuple | ast.List):
+        items = [_value(item) for item in node.elts]
+        return tuple(items) if isinstance(node, ast.Tuple) else items
+    if isinstance(node, ast.UnaryOp) and type(node.op) in _SIGNS:
+        return _SIGNS[type(node.op)](_number(_value(node.operand)))
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return _computed(node.op, _value(node.left), _value(node.right))
+    return ast.literal_eval(node)
+
+
+def _computed(op: ast.operator, left: Any, right: Any) -> Any:
+    """Of two numbers; tuples and lists may be joined and repeated, too."""
+    sequences = [item for item in (left, right) if isinstance(item, tuple | list)]
+    if not sequences:
+        exponent = abs(_number(right)) if isinstance(op, ast.Pow) else 0
+        if exponent > LONGEST:
+            raise OverflowError(f"powers may be up to {LONGEST}")
+        return _number(_OPERATORS[type(op)](_number(left), right))
+    if isinstance(op, ast.Add):
+        size = len(left) + len(right)
+    elif isinstance(op, ast.Mult) and len(sequences) == 1:
+        size = len(sequences[0]) * max(left if sequences[0] is right else right, 0)
+    else:
+        raise TypeError
+    if size > LONGEST:
+        raise OverflowError(f"tuples may have up to {LONGEST} entries")
+    return _OPERATORS[type(op)](left, right)
+
+
+def _number(value: Any) -> int | float:
+    """An int or a float, and no huge one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError
+    if abs(value) > LARGEST:
+        raise OverflowError("the number is too large")
+    return value

@@ -96,6 +96,8 @@ def to_text(layer: Layer) -> LayerText:
         return LayerText("torch", None, why_not="torch's layers have 1 to 3 spatial axes")
     axes = "I, O // groups, *k" if layer.transposed else "O, I // groups, *k"
     kernel = text.kernel(layer, axes, flipped=layer.flip)
+    if layer.call.border is not None:
+        return _bordered(layer, layer.call.border, kernel)
     try:
         padding = from_crops(*layer.columns) if layer.transposed else from_zeros(layer.crops)
     except Inexpressible as why_not:
@@ -103,7 +105,7 @@ def to_text(layer: Layer) -> LayerText:
     return LayerText("torch", _module(layer, **padding), kernel)
 
 
-def _module(layer: Layer, **padding: PerAxis) -> str:
+def _module(layer: Layer, **padding: PerAxis | str) -> str:
     return text.call(
         f"torch.nn.Conv{'Transpose' if layer.transposed else ''}{layer.rank}d",
         layer.call.in_channels,
@@ -116,6 +118,22 @@ def _module(layer: Layer, **padding: PerAxis) -> str:
         groups=layer.groups,
         bias=layer.bias,
     )
+
+
+# What torch calls the borders.
+PADDING_MODES = {"CIRCULAR": "circular", "REFLECT": "reflect", "EDGE": "replicate"}
+
+
+def _bordered(layer: Layer, border: str, kernel: str) -> LayerText:
+    if layer.transposed:
+        why_not = "torch's transposed convolutions have no padding_mode but zeros"
+        return LayerText("torch", None, why_not=why_not)
+    try:
+        padding = from_zeros(layer.crops)
+    except Inexpressible as why:
+        return LayerText("torch", None, why_not=str(why))
+    mode = PADDING_MODES[border]
+    return LayerText("torch", _module(layer, **padding, padding_mode=mode), kernel)
 
 
 def _padded_apart(layer: Layer) -> str | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 
 from jtconv.algorithms import ALGORITHMS
-from jtconv.algorithms.algorithm import Tunable
-from jtconv.dispatch.rules import RULES, holds_too_much
+from jtconv.algorithms.algorithm import Tunable, WithNote
+from jtconv.devices import PLATFORMS
+from jtconv.dispatch.rules import RULES, Rule, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
 
@@ -34,14 +37,6 @@ def parse_method(method: Any) -> tuple[str, ...]:
     return tuple(arguments.choice("method", name, ("auto", *ALGORITHMS)) for name in names)
 
 
-def platform() -> str:
-    """Where computations run by default, as lowering rules name it: cpu, cuda, rocm or tpu."""
-    name = jax.default_backend()
-    if name != "gpu":
-        return name
-    return "rocm" if "rocm" in jax.devices()[0].client.platform_version.lower() else "cuda"
-
-
 def refusal(name: str, task: Task) -> str | None:
     """Why method ``name`` cannot do ``task``; None where it can."""
     return ALGORITHMS[name].refuse(task)
@@ -50,6 +45,17 @@ def refusal(name: str, task: Task) -> str | None:
 def cost(name: str, task: Task) -> Cost:
     """What method ``name`` would spend on ``task``."""
     return ALGORITHMS[name].cost(task)
+
+
+def note(name: str, task: Task) -> str | None:
+    """What to know of the numbers that method ``name`` gives; None where that is nothing."""
+    algorithm = ALGORITHMS[name]
+    return algorithm.note(task) if isinstance(algorithm, WithNote) else None
+
+
+def spreads(name: str, task: Task) -> str:
+    """The operands of which method ``name`` may spread an infinity; whole numbers have none."""
+    return ALGORITHMS[name].spreads(task) if jnp.issubdtype(task.dtype, jnp.inexact) else ""
 
 
 def tiles(name: str, task: Task) -> tuple[str | None, ...]:
@@ -70,11 +76,53 @@ def choose(wanted: tuple[str, ...], task: Task) -> Choice:
         why_not = refusal(name, replace(task, tile=tile))
         if why_not is None:
             return Choice(name, "asked for", tile)
-        refusals.append(f"method {name!r} cannot do this {task.side}: {why_not}")
+        refusals.append(_refused(name, task.side, task.platform, why_not))
+    raise _unsupported(wanted, refusals)
+
+
+def check_possible(wanted: tuple[str, ...], task: Task) -> None:
+    """Refuse what no platform can do: which one a program is for is not known until it is lowered.
+
+    The task's own platform is not looked at, and "auto", which can do everything, is not among the
+    names.
+    """
+    refusals: list[str] = []
+    for name in wanted:
+        reasons: dict[str, list[str]] = {}
+        for platform in (*PLATFORMS, "other"):
+            why = refusal(name, replace(task, platform=platform))
+            if why is None:
+                return
+            reasons.setdefault(why, []).append(platform)
+        for why, platforms in reasons.items():
+            where = "any platform" if len(reasons) == 1 else ", ".join(platforms)
+            refusals.append(_refused(name, task.side, where, why))
+    raise _unsupported(wanted, refusals)
+
+
+def _refused(name: str, side: str, where: str, why: str) -> str:
+    return f"method {name!r} cannot do this {side} on {where}: {why}"
+
+
+def _unsupported(wanted: tuple[str, ...], refusals: list[str]) -> Unsupported:
     others = (name for name in ALGORITHMS if name not in wanted)
-    raise Unsupported(
+    return Unsupported(
         f"{'; '.join(refusals)}. Use method='auto', or name another of {', '.join(others)}."
     )
+
+
+def keeps_infinities(wanted: tuple[str, ...], chosen: Choice, task: Task) -> bool:
+    """Whether what the chosen method may spread is contained: by ``auto``, on a CPU.
+
+    A method asked for by name is that method and nothing else. ``auto`` goes no further than
+    XLA's own convolution, which is "dilated": where it has a library, that one spreads what is in
+    the kernel of a padded convolution, too. The exception is the gradient by the kernel, where to
+    contain what is in x took up to 1.6 times as long, and twice as long to compile. On accelerators
+    a branch would wait for the host.
+    """
+    if "auto" not in wanted or chosen.method == "dilated" or task.platform != "cpu":
+        return False
+    return task.side == "dgrad" or (task.side == "fprop" and chosen.method == "taps")
 
 
 class Advisor(Protocol):
@@ -86,6 +134,9 @@ class Advisor(Protocol):
     def tile(self, task: Task, method: str) -> str | None:
         """The block sizes of ``method`` for ``task``, or None to leave them to the method."""
 
+    def seconds(self, task: Task, method: str) -> float | None:
+        """What ``method`` took for ``task``, or None where that is not known."""
+
 
 # Part of the key of jax.jit's caches: under another advisor a function is traced anew.
 ADVISOR = jax.make_user_context(None)
@@ -96,17 +147,28 @@ def _advised_tile(method: str, task: Task) -> str | None:
     return advisor.tile(task, method) if advisor else None
 
 
+def advised(task: Task) -> Choice | None:
+    """What the advisor says, if there is one that knows, of a method that can do it."""
+    advisor: Advisor | None = ADVISOR.value
+    method = advisor.advise(task) if advisor else None
+    if method is None:
+        return None
+    tile = _advised_tile(method, task)
+    if refusal(method, replace(task, tile=tile)) is not None:
+        return None
+    how = f", in tiles of {tile}" if tile else ""
+    return Choice(method, f"measured fastest by the tuning in force{how}", tile)
+
+
 def automatic(task: Task) -> Choice:
     """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
-    advisor: Advisor | None = ADVISOR.value
-    advised = advisor.advise(task) if advisor else None
-    if advised is not None:
-        tile = _advised_tile(advised, task)
-        how = f", in tiles of {tile}" if tile else ""
-        if refusal(advised, replace(task, tile=tile)) is None:
-            return Choice(advised, f"measured fastest by the tuning in force{how}", tile)
+    return advised(task) or ruled(task, RULES)
+
+
+def ruled(task: Task, rules: Iterable[Rule]) -> Choice:
+    """The first of ``rules`` that fits, whose method can do the task in bounds."""
     least: Choice | None = None  # the first that holds too much, for want of a better one
-    for rule in RULES:
+    for rule in rules:
         if rule.fits(task) and refusal(rule.method, task) is None:
             choice = Choice(rule.method, rule.reason)
             if not holds_too_much(task, cost(rule.method, task)):
@@ -118,7 +180,7 @@ def automatic(task: Task) -> Choice:
 def methods() -> tuple[str, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
-    >>> methods()
-    ('dilated', 'vjp', 'scatter', 'gemm', 'phases', 'taps', 'matrix', 'pallas')
+    >>> print(*methods())
+    dilated vjp scatter gemm phases taps dense fold fft matrix pallas
     """
     return tuple(ALGORITHMS)

@@ -11,7 +11,7 @@ and every gradient is itself a task for which a method is chosen.
 Beside them stand ``dgrad`` and ``fprop`` plus a bias, for methods that add it as they write.  These
 are affine, and are derived as what they are: a side and a sum.
 
-This is the only file that touches ``jax.interpreters``.
+Of ``jax.interpreters`` only this file and ``tag`` know.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ from jax.interpreters import ad, batching, mlir
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import WithBias, compute
+from jtconv.algorithms.common.infinities import contained
+from jtconv.devices import PLATFORMS, platform_of
+from jtconv.dispatch import experimental
 from jtconv.dispatch.batching import batch
-from jtconv.dispatch.choose import choose
-from jtconv.dispatch.choose import platform as default_platform
+from jtconv.dispatch.choose import choose, keeps_infinities
+from jtconv.dispatch.tag import untagged
+from jtconv.problem import dtypes
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import ROLES, Side, Task
 
@@ -49,7 +53,7 @@ def _compute(
     result: str,
 ) -> jax.Array:
     """One side by the method chosen for it: what the primitives are lowered to."""
-    common = jnp.promote_types(a.dtype, b.dtype)
+    common = dtypes.common(a.dtype, b.dtype)
     a, b = a.astype(common), b.astype(common)
     shapes = dict(zip(ROLES[side], (a.shape, b.shape), strict=False))
     task = Task.of(side, geometry, shapes, common, result, platform, precision)
@@ -58,7 +62,8 @@ def _compute(
     with jax.named_scope(f"jtconv_{side}_{chosen.method}"):
         if bias is not None and isinstance(algorithm, WithBias):
             return algorithm.biased(a, b, bias, task).astype(task.result_dtype)
-        y = compute(algorithm, a, b, task).astype(task.result_dtype)
+        compute_side = contained if keeps_infinities(method, chosen, task) else compute
+        y = compute_side(algorithm, a, b, task).astype(task.result_dtype)
         return _plus(y, bias) if bias is not None else y
 
 
@@ -70,9 +75,12 @@ _traced_once = jax.jit(
 
 def _plus(y: jax.Array, bias: jax.Array) -> jax.Array:
     """Half floats are widened for the sum, so that the bias's gradient is summed wide too."""
-    half = y.dtype.name in ("float16", "bfloat16")
-    wide = jnp.float32 if half else y.dtype
-    return (y.astype(wide) + bias.astype(wide)).astype(y.dtype)
+    bias = jnp.expand_dims(bias.astype(_wide(y)), range(y.ndim - 1))
+    return (y.astype(_wide(y)) + bias).astype(y.dtype)
+
+
+def _wide(y: jax.Array) -> Any:
+    return jnp.float32 if y.dtype.name in ("float16", "bfloat16") else y.dtype
 
 
 def _abstract(*operands: Any, side: Side, **params: Any) -> Any:
@@ -96,6 +104,12 @@ def _result_shape(side: Side, g: Geometry, a: Any, b: Any, *_: Any) -> tuple[Any
     return *g.kernel, a.shape[-1] // g.groups, b.shape[-1]
 
 
+def _final(rule: Any, context: Any, *operands: Any, **params: Any) -> Any:
+    """Lower by ``rule``; a convolution of XLA's that it makes is nothing to accelerate."""
+    with untagged(context):
+        return rule(context, *operands, **params)
+
+
 def _primitive(side: Side, suffix: str = "") -> Primitive:
     primitive = Primitive(f"jtconv_{side}{suffix}")
 
@@ -105,15 +119,17 @@ def _primitive(side: Side, suffix: str = "") -> Primitive:
 
     def impl(*operands: jax.Array, **params: Any) -> jax.Array:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-            return _compute(*operands, side=side, platform=default_platform(), **params)
+            (device, *_) = jnp.asarray(operands[0]).devices()
+            with untagged():
+                return _compute(*operands, side=side, platform=platform_of(device), **params)
         return compiled(**params)(*operands)
 
     primitive.def_impl(impl)
     primitive.def_abstract_eval(partial(_abstract, side=side))
-    for platform in ("cpu", "cuda", "rocm", "tpu", None):
+    for platform in (*PLATFORMS, None):
         lowered = partial(_traced_once, side=side, platform=platform or "other")
         rule = mlir.lower_fun(lowered, multiple_results=False)
-        mlir.register_lowering(primitive, rule, platform=platform)
+        mlir.register_lowering(primitive, partial(_final, rule), platform=platform)
     return primitive
 
 
@@ -150,19 +166,19 @@ fprop_biased = partial(_bind, fprop_biased_p)
 # Derivatives.  A cotangent has the dtype of the operand it belongs to.
 
 
-def _dgrad_x(y: jax.Array, x: Any, w: jax.Array, **params: Any) -> jax.Array:
+def _dgrad_x(y: jax.Array, x: Any, w: jax.Array, *_: Any, **params: Any) -> jax.Array:
     return fprop(y, w, **{**params, "result": x.aval.dtype.name})
 
 
-def _dgrad_w(y: jax.Array, x: jax.Array, w: Any, **params: Any) -> jax.Array:
+def _dgrad_w(y: jax.Array, x: jax.Array, w: Any, *_: Any, **params: Any) -> jax.Array:
     return wgrad(x, y, **{**params, "result": w.aval.dtype.name})
 
 
-def _fprop_y(x: jax.Array, y: Any, w: jax.Array, **params: Any) -> jax.Array:
+def _fprop_y(x: jax.Array, y: Any, w: jax.Array, *_: Any, **params: Any) -> jax.Array:
     return dgrad(x, w, **{**params, "result": y.aval.dtype.name})
 
 
-def _fprop_w(x: jax.Array, y: jax.Array, w: Any, **params: Any) -> jax.Array:
+def _fprop_w(x: jax.Array, y: jax.Array, w: Any, *_: Any, **params: Any) -> jax.Array:
     return wgrad(x, y, **{**params, "result": w.aval.dtype.name})
 
 
@@ -174,9 +190,27 @@ def _wgrad_y(w: jax.Array, x: jax.Array, y: Any, **params: Any) -> jax.Array:
     return dgrad(x, w, **{**params, "result": y.aval.dtype.name})
 
 
-ad.defbilinear(dgrad_p, _dgrad_x, _dgrad_w)
-ad.defbilinear(fprop_p, _fprop_y, _fprop_w)
-ad.defbilinear(wgrad_p, _wgrad_x, _wgrad_y)
+def _bias(cotangent: jax.Array, a: Any, w: Any, bias: Any, **_: Any) -> jax.Array:
+    total = jnp.sum(cotangent.astype(_wide(cotangent)), axis=range(cotangent.ndim - 1))
+    return total.astype(bias.aval.dtype)
+
+
+def _transpose(rules: Any, cotangent: Any, *operands: Any, **params: Any) -> list[Any]:
+    """Cotangents of the operands that the result is linear in: one of the two, and the bias."""
+    linear = [ad.is_undefined_primal(operand) for operand in operands]
+    if linear[0] and linear[1]:
+        raise TypeError(
+            "a convolution is linear in its input or in its kernel, not in both at once: "
+            "transpose it with one of them fixed, or take its gradient by jax.vjp."
+        )
+
+    def of(rule: Any, operand: Any) -> Any:
+        if type(cotangent) is ad.Zero:
+            return ad.Zero(operand.aval.to_ct_aval())
+        return rule(cotangent, *operands, **params)
+
+    columns = zip(rules, operands, linear, strict=True)
+    return [of(rule, operand) if is_linear else None for rule, operand, is_linear in columns]
 
 
 def _biased_jvp(
@@ -194,8 +228,22 @@ def _biased_jvp(
     return y, sum(parts[1:], parts[0])
 
 
+def _define_derivatives(side: Any, primitive: Primitive, *rules: Any) -> None:
+    ad.defjvp(
+        primitive,
+        lambda g, _, b, **params: side(g, b, **params),
+        lambda g, a, _, **params: side(a, g, **params),
+    )
+    ad.primitive_transposes[primitive] = partial(_transpose, rules)
+
+
+_define_derivatives(dgrad, dgrad_p, _dgrad_x, _dgrad_w)
+_define_derivatives(fprop, fprop_p, _fprop_y, _fprop_w)
+_define_derivatives(wgrad, wgrad_p, _wgrad_x, _wgrad_y)
 ad.primitive_jvps[dgrad_biased_p] = partial(_biased_jvp, dgrad_biased, dgrad)
 ad.primitive_jvps[fprop_biased_p] = partial(_biased_jvp, fprop_biased, fprop)
+ad.primitive_transposes[dgrad_biased_p] = partial(_transpose, (_dgrad_x, _dgrad_w, _bias))
+ad.primitive_transposes[fprop_biased_p] = partial(_transpose, (_fprop_y, _fprop_w, _bias))
 
 
 def _biased_batch(
@@ -218,3 +266,9 @@ batching.primitive_batchers[fprop_p] = partial(batch, fprop, "fprop")
 batching.primitive_batchers[wgrad_p] = partial(batch, wgrad, "wgrad")
 batching.primitive_batchers[dgrad_biased_p] = partial(_biased_batch, dgrad_biased, dgrad, "dgrad")
 batching.primitive_batchers[fprop_biased_p] = partial(_biased_batch, fprop_biased, fprop, "fprop")
+
+experimental.register(dgrad_p, dgrad, dgrad)
+experimental.register(fprop_p, fprop, fprop)
+experimental.register(wgrad_p, wgrad, wgrad)
+experimental.register(dgrad_biased_p, dgrad_biased, dgrad)
+experimental.register(fprop_biased_p, fprop_biased, fprop)

@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jax import lax
+
+from jtconv.algorithms import fft
 from jtconv.algorithms.common import im2col, subpixel, xla_conv
 from jtconv.problem.task import Cost, Side, Task
 
@@ -36,7 +39,28 @@ def holds_too_much(task: Task, cost: Cost) -> bool:
     return cost.temporary_bytes > max(MOST_TIMES * task.operand_bytes, CACHE_BYTES)
 
 
+# Kernels of fewer taps are no case for transforms, whatever else.
+MANY_TAPS = 256
+DEFAULT_PRECISION = (None, lax.Precision.DEFAULT)
+
 ACCELERATORS = ("cuda", "rocm", "tpu", "other")
+
+
+def _sums_far_more_taps(task: Task) -> bool:
+    """Useful products many times the arithmetic of transforms, the more the better they run.
+
+    Transforms spread what is not finite and round relative to the largest numbers, so they are for
+    problems where all else would take some eight times as long, and for nobody who asked for a
+    precision.  Products of wide groups are matrix products, several times as fast.
+    """
+    times = 8 if task.x_channels_per_group * task.y_channels_per_group <= 4 else 32
+    return _has_fewer_products_by_transforms(task, times)
+
+
+def _has_fewer_products_by_transforms(task: Task, times: int = 2) -> bool:
+    if math.prod(task.geometry.kernel) < MANY_TAPS or task.precision not in DEFAULT_PRECISION:
+        return False
+    return task.multiply_adds >= times * fft.cost(task).multiply_adds
 
 
 def _has_thin_groups(task: Task) -> bool:
@@ -112,6 +136,16 @@ def _is_library_kernel(task: Task) -> bool:
 # First match wins. Times are float32 medians on 2 cores, jax 0.10.2, of one side at a time;
 # `python -m bench --sides` measures such cases again.
 RULES = (
+    # one channel, k40, 60x60: 0.08 ms (phases 1.0, scipy.signal.fftconvolve 0.11 to 0.23); k65,
+    # 128x128: 0.16 (phases 12); k100, 150x150: 0.5 (24); 1-D k1024, 16384: 0.3 (8.0)
+    # depthwise k31, 64x64, 64 channels: 3.4 (phases 58), 3.3 (40), 3.7 (42); 8 -> 8, 1-D k512,
+    # 4096: 0.8 (6.9)
+    Rule(
+        "fft",
+        _sums_far_more_taps,
+        "so many taps that transforms need a small part of the arithmetic (errors are relative to "
+        "the largest numbers, inf and NaN spread: name a method or a precision to do without)",
+    ),
     # depthwise k4 s2, 2x64x64x64: dgrad 0.4 ms (gemm 0.8, phases 29), wgrad 3.3 (gemm 31)
     # depthwise k7 s1, 32x32x16: fprop 0.1 ms (gemm 1.1), but wgrad 1.3 (phases 0.5)
     Rule("taps", _has_thin_groups, "groups too thin for a matrix product: one fused loop"),
@@ -163,6 +197,13 @@ RULES = (
     # What follows is for kernels of very many taps, where the others would compile for long.
     Rule("phases", lambda task: True, "gemm refuses, and no zero is multiplied"),
     Rule("dilated", _inserts_no_zeros, "a plain convolution; the others refuse"),
+    # 1-D k256, 16384, one channel, wgrad: 0.3 ms (scatter 18); k1024 s4, 4096: 7.0 (128)
+    Rule(
+        "fft",
+        _has_fewer_products_by_transforms,
+        "the others refuse, and transforms need less arithmetic (errors are relative to the "
+        "largest numbers, inf and NaN spread: name a method or a precision to do without)",
+    ),
     # Accelerators: from the compilers' sources, not from measurements of ours.
     Rule(
         "taps",

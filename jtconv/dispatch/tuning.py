@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jtconv import devices
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import compute
 from jtconv.dispatch.choose import ADVISOR, refusal, tiles
@@ -124,6 +125,11 @@ class Tuning:
         best = self._fastest(task, (method,))
         return best.tile if best else None
 
+    def seconds(self, task: Task, method: str) -> float | None:
+        """The time that ``method`` was measured to take for ``task``; None where there is none."""
+        best = self._fastest(task, (method,))
+        return best.seconds if best else None
+
     def _fastest(self, task: Task, methods: Container[str]) -> Timing | None:
         rows = self.rows.get(key(task), ())
         timed = [t for t in rows if t.seconds is not None and t.method in methods]
@@ -208,7 +214,7 @@ def key(task: Task) -> str:
 
 def here() -> tuple[str, str]:
     """What times are bound to: the kind of device, and JAX's version."""
-    return jax.devices()[0].device_kind, jax.__version__
+    return devices.default().device_kind, jax.__version__
 
 
 class _Recorder(Tuning):
@@ -231,7 +237,8 @@ class _Recorder(Tuning):
         return super().tile(task, method)
 
     def _note(self, task: Task) -> None:
-        if self._recording:
+        # A program that is lowered for another platform than this cannot be measured here.
+        if self._recording and task.platform == devices.platform():
             self._tasks[key(task)] = task
 
     def __exit__(self, *details: object) -> None:

@@ -135,6 +135,8 @@ def draw(
         raise ValueError(f"x and w must have as many axes, got {values.ndim} and {kernel.ndim}.")
     shapes = (1, *values.shape, 1), (*kernel.shape, 1, 1)
     call = Call.of_shapes("conv_transpose", *shapes, keywords, names=("x", "w"))
+    if call.border is not None:
+        raise ValueError(f"padding={call.border!r} cannot be drawn: draw 'SAME' and its zeros.")
     g = call.geometry
     frames = math.prod(g.x_size if view == "stamps" else g.y_size)
     cells = math.prod(a.y_size + a.effective_kernel for a in g)

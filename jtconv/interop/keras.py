@@ -122,7 +122,7 @@ def to_nnx(layer: keras.Layer) -> Any:
         raise ValueError("layer has no weights yet: call it, or layer.build(input_shape).")
     activation = _activation(keras, layer)
     moved = numpy_layer.to_nnx(_layer(keras, layer))
-    if layer.compute_dtype != layer.variable_dtype:  # mixed precision
+    if layer.autocast:  # floats that come in are cast, whatever the parameters are kept in
         moved.dtype = jnp.dtype(layer.compute_dtype)
     return moved if activation is None else nnx.Sequential(moved, activation)
 

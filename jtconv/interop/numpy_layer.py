@@ -72,10 +72,11 @@ class NumpyLayer:
     @property
     def crops(self) -> tuple[Crops, ...]:
         """All that is cropped from the full output, ``output_padding`` taken away."""
-        if self.padding == "CIRCULAR":
+        if self.padding in padding.BORDERS:
+            who = "only Flax and Equinox have it" if self.padding == "CIRCULAR" else "none has it"
             raise ValueError(
-                "padding='CIRCULAR' wraps the output round, which no crops do: only Flax and "
-                "Equinox have it."
+                f"padding={self.padding!r} adds to the output what leaves it, which no crops do: "
+                f"{who}."
             )
         pairs = self.padding
         if isinstance(pairs, str):

@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jtconv.conventions.onnx import ATTRIBUTES, Ints, crops, from_crops, per_axis
 from jtconv.interop import call, numpy_layer
 from jtconv.interop.numpy_layer import NumpyLayer, expect, load
+from jtconv.interop.onnx_constants import NotConstant, Scope
 from jtconv.nnx import ConvTranspose
 from jtconv.problem import arguments
 
@@ -112,7 +113,16 @@ def to_nnx(
         attributes = _attributes(onnx, node)
         return numpy_layer.to_nnx(_layer(*_arrays(onnx, node, weights), attributes, input_shape))
     except (TypeError, ValueError) as error:
-        raise type(error)(f"node {node.name!r}: {error}") from None
+        raise type(error)(f"{_called(node)}: {error}") from None
+
+
+def _called(node: Any, place: str = "") -> str:
+    """Which node: by its name, or by where it is and what it reads and writes."""
+    if node.name:
+        return f"node {node.name!r}"
+    reads = node.input[0] if node.input else ""
+    writes = node.output[0] if node.output else ""
+    return f"node without a name{place}, which makes {writes!r} of {reads!r}"
 
 
 def from_nnx(
@@ -193,8 +203,8 @@ def _arrays(onnx: Any, node: Any, weights: Any) -> tuple[np.ndarray, np.ndarray 
     for name in names[1:]:
         if name not in weights:
             raise ValueError(
-                f"weights has no {name!r}. W and B must be initializers, or come from Constant "
-                "nodes, to become parameters of a layer."
+                f"weights has no {name!r}. W and B must be initializers, to become parameters of "
+                "a layer; layers(model) finds them where the model computes them of constants."
             )
     kernel, bias = (weights.get(name) for name in (*names[1:], None)[:2])
     return _array(onnx, kernel), None if bias is None else _array(onnx, bias)
@@ -215,7 +225,9 @@ class Found(NamedTuple):
 def layers(model: str | PathLike[str] | onnx.ModelProto) -> list[Found]:
     """The ConvTranspose nodes of a model as layers with its weights, in the model's order.
 
-    Those inside branches and loops too.
+    Those inside branches, loops and functions too; functions are written out first. Weights that
+    the model makes of constants alone (dequantized, cast, transposed, normalized) are computed,
+    by onnx's reference evaluator.
 
     Each layer is channels last and computes what onnxruntime computes for its node; see
     :func:`to_nnx`.
@@ -224,32 +236,45 @@ def layers(model: str | PathLike[str] | onnx.ModelProto) -> list[Found]:
         model: the path of an ``.onnx`` file, or a model that ``onnx.load`` gave.
 
     Raises:
-        ValueError: for weights that the model computes instead of holding them, and for an
-            ``output_shape`` where the size of the input is unknown, naming the node.
+        ValueError: for weights that depend on an input of the model, and for an ``output_shape``
+            where the size of the input is unknown, naming the node.
         ImportError: where onnx is not installed.
     """
     onnx = load("onnx")
     if not isinstance(model, str | PathLike | onnx.ModelProto):
         raise TypeError(f"model must be a path or an onnx.ModelProto, got {type(model).__name__}.")
     loaded = onnx.load(fspath(model)) if isinstance(model, str | PathLike) else model
-    nodes = list(_nodes(loaded.graph, {}))
-    sizes = _sizes(onnx, loaded, [node for node, _ in nodes])
-    return [Found(node, to_nnx(node, held, sizes.get(node.input[0]))) for node, held in nodes]
+    if loaded.functions:
+        from onnx import inliner
+
+        loaded = inliner.inline_local_functions(loaded)
+    nodes = list(_nodes(Scope(onnx, loaded, loaded.graph)))
+    sizes = _sizes(onnx, loaded, [node for node, *_ in nodes])
+    return [_found(*node, sizes) for node in nodes]
 
 
-def _nodes(graph: Any, around: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The nodes of a graph and of the branches and loops in it, with the tensors they see."""
-    held = around | {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "ConvTranspose":
-            yield node, held
-        elif node.op_type == "Identity" and node.input[0] in held:
-            held[node.output[0]] = held[node.input[0]]
-        for item in node.attribute:
-            if node.op_type == "Constant" and item.name in ("value", "value_floats"):
-                held[node.output[0]] = item.t if item.HasField("t") else np.float32(item.floats)
-            for inner in (item.g, *item.graphs):
-                yield from _nodes(inner, held)
+def _nodes(scope: Scope) -> Iterator[tuple[Any, str, Scope]]:
+    """The nodes of a graph and of the branches and loops in it, where they are, what they see."""
+    for number, node in enumerate(scope.graph.node):
+        if node.op_type == "ConvTranspose" and node.domain in ("", "ai.onnx"):
+            yield node, f", number {number} of graph {scope.graph.name!r}", scope
+        for inner in scope.inside(node):
+            yield from _nodes(inner)
+
+
+def _found(node: Any, place: str, scope: Scope, sizes: dict[str, tuple[int, ...]]) -> Found:
+    held = {}
+    for role, name in zip("WB", node.input[1:], strict=False):
+        if not name:
+            continue
+        try:
+            held[name] = scope.constant(name)
+        except NotConstant as why:
+            raise ValueError(
+                f"{_called(node, place)}: {role} is no constant, to become a parameter of a "
+                f"layer: it is {why}."
+            ) from None
+    return Found(node, to_nnx(node, held, sizes.get(node.input[0])))
 
 
 def _sizes(onnx: Any, model: Any, nodes: list[Any]) -> dict[str, tuple[int, ...]]:

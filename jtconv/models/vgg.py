@@ -120,7 +120,8 @@ def _transposed(block: ConvBlock, y: jax.Array) -> jax.Array:
         y = nnx.relu(y)
         if block.norms:
             norm = block.norms[number]
-            y = y * (norm.scale[...] / jnp.sqrt(norm.var[...] + norm.epsilon))
+            scale = norm.scale[...] / jnp.sqrt(norm.var[...] + norm.epsilon)
+            y = y * jnp.expand_dims(scale, range(y.ndim - 1))
         kernel = block.convs[number].kernel[...]
         layout = ("NHWC", "HWOI", "NHWC")  # the array of the convolution, seen from its output
         y = conv_transpose(y, kernel, padding="SAME", dimension_numbers=layout)

@@ -1,6 +1,6 @@
 """explain: what a call would do, as a value that prints as a table."""
 
 from jtconv.plan.axes import AxisPlan
-from jtconv.plan.plan import MethodRow, Plan, SidePlan
+from jtconv.plan.plan import MethodRow, Plan, SidePlan, StreamPlan
 
-__all__ = ["AxisPlan", "MethodRow", "Plan", "SidePlan"]
+__all__ = ["AxisPlan", "MethodRow", "Plan", "SidePlan", "StreamPlan"]

@@ -136,27 +136,24 @@ def axis_plans(layer: Layer, padding_arg: Any) -> tuple[AxisPlan, ...]:
 
 
 def _reachable(call: Call, padding_arg: Any) -> Iterator[range]:
-    pads = padding.parse(padding_arg, len(call.geometry))
-    for index, axis in enumerate(call.geometry):
-        size = _of_transposed if call.op == "conv_transpose" else _of_convolution
-        yield size(axis, pads if isinstance(pads, str) else pads[index])
+    rank = len(call.geometry)
+    size = _of_transposed if call.op == "conv_transpose" else _of_convolution
+    pads = padding.parse(padding_arg, rank, borders=True)
+    return map(size, call.geometry, padding.on_axes(pads, rank))
 
 
 def _of_transposed(a: Axis, pads: str | Crops) -> range:
     """Output sizes of the same padding."""
-    if isinstance(pads, str):
-        crops = padding.from_name(pads, a.effective_kernel, a.stride)
-        return legal_sizes(Axis.cropped(a.x_size, a.kernel, a.stride, a.dilation, *crops), pads)
-    return legal_sizes(Axis.cropped(a.x_size, a.kernel, a.stride, a.dilation, *pads))
+    crops = padding.along(True, pads, a.x_size, a.effective_kernel, a.stride)
+    axis = Axis.cropped(a.x_size, a.kernel, a.stride, a.dilation, *crops)
+    return legal_sizes(axis, pads if isinstance(pads, str) else None)
 
 
 def _of_convolution(a: Axis, pads: str | Crops) -> range:
     """Input sizes of the same output."""
-    if pads in ("SAME", "SAME_LOWER"):
+    if pads in ("SAME", "SAME_LOWER", *padding.BORDERS):
         return range((a.x_size - 1) * a.stride + 1, a.x_size * a.stride + 1)
-    if isinstance(pads, str):
-        pads = padding.of_convolution(pads, a.y_size, a.effective_kernel, a.stride)
-    least = a.full - sum(pads)
+    least = a.full - sum(padding.along(False, pads, a.y_size, a.effective_kernel, a.stride))
     return range(max(least, 1), least + a.stride)
 
 

@@ -7,16 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from jtconv import conventions
+from jtconv import conventions, devices
 from jtconv.algorithms import ALGORITHMS
-from jtconv.dispatch.choose import choose, cost, parse_method, platform, refusal
+from jtconv.dispatch.choose import (
+    choose,
+    cost,
+    keeps_infinities,
+    note,
+    parse_method,
+    refusal,
+    spreads,
+)
 from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
-from jtconv.plan.plan import MethodRow, Plan, SidePlan
-from jtconv.problem import dtypes
+from jtconv.plan.plan import MethodRow, Plan, SidePlan, StreamPlan
+from jtconv.problem import arguments, dtypes
 from jtconv.problem.call import Call
+from jtconv.problem.stream import StreamCall
 from jtconv.problem.task import SIDES, Op, Task
 
 _ROLES = ("forward", "gradient by x", "gradient by w")
@@ -29,6 +37,9 @@ def explain(
     *,
     op: Op = "conv_transpose",
     time: bool = False,
+    streaming: bool = False,
+    axis: int = 0,
+    platform: str | None = None,
     **keywords: Any,
 ) -> Plan:
     """What a call would do: law, sizes, costs, the layer in other frameworks, and the methods.
@@ -37,13 +48,19 @@ def explain(
         x, w, bias: arrays, or ``jax.ShapeDtypeStruct``; only shape and dtype are looked at.
         op: "conv_transpose" or "conv".
         time: measure every method on every side, too: some seconds, on numbers made up here.
+        streaming: say, too, what :mod:`jtconv.streaming` of it carries along the spatial axis
+            ``axis`` from piece to piece, and by how much pieces lag.
+        platform: "cpu", "cuda", "rocm" or "tpu", for which methods are chosen and refused; it need
+            not be here. The one that computations run on if None.
         **keywords: those of the operation.
 
     Returns:
         A :class:`Plan`; print it.
 
     Raises:
-        ValueError, TypeError: exactly as the operation would.
+        ValueError, TypeError: exactly as the operation would; for an unknown ``platform``, and for
+            one to be timed that is not the one here.
+        RuntimeError: where no ``platform`` is given and JAX finds no device.
 
     The receptive field and the sizes are those of Dumoulin and Visin (arXiv:1603.07285), uneven
     overlap is what Odena et al. call a checkerboard (Distill, 2016).
@@ -64,13 +81,15 @@ def explain(
     result = dtypes.result_dtype(x.dtype, keywords.pop("preferred_element_type", None))
     flip = dtypes.flag("flip_kernel", keywords.pop("flip_kernel", False))
     timed = dtypes.flag("time", time)
+    in_pieces = dtypes.flag("streaming", streaming)
     call = Call.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
     if bias is not None:
         dtypes.check_bias(_checked("bias", bias), call.out_channels, x)
     layer = conventions.Layer(call, bias is not None, flip)
-    task = call.task(x.dtype, result, platform(), precision)
+    task = call.task(x.dtype, result, _platform(platform, timed), precision)
     return Plan(
         call=call,
+        platform=task.platform,
         input_shape=tuple(x.shape),
         output_shape=call.output_shape,
         parameters=math.prod(w.shape) + (call.out_channels if bias is not None else 0),
@@ -79,7 +98,38 @@ def explain(
         axes=axis_plans(layer, keywords.get("padding", 0)),
         conventions=conventions.to_text(layer),
         sides=tuple(_side_plan(op, role, wanted, task, timed) for role in range(3)),
+        streaming=_stream_plan(call, task, w.shape, keywords, axis) if in_pieces else None,
     )
+
+
+def _stream_plan(
+    call: Call, task: Task, w_shape: Any, given: dict[str, Any], axis: Any
+) -> StreamPlan:
+    default = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "dimension_numbers": None}
+    types = task.dtype, task.result_dtype
+    stream = StreamCall.parse(call.op, axis, tuple(w_shape), types, **{**default, **given})
+    name = call.layout.spatial[stream.axis]
+    return StreamPlan(name, stream.pieces, *stream.candidates)
+
+
+def _platform(given: str | None, timed: bool) -> str:
+    """What methods are chosen for; without a device only where nothing is to be measured."""
+    if given is not None:
+        if given == "gpu":
+            raise ValueError("platform must say whose GPU: 'cuda' (NVIDIA) or 'rocm' (AMD).")
+        arguments.choice("platform", given, devices.PLATFORMS)
+        if not timed:
+            return given
+    try:
+        here = devices.platform()
+    except devices.NoDevice as error:
+        known = ", ".join(devices.PLATFORMS)
+        raise devices.NoDevice(f"{error} Or explain it for a platform, of {known}.") from None
+    if given not in (None, here):
+        raise ValueError(
+            f"time measures on the platform here, {here}, not on {given}: leave out one of both."
+        )
+    return here
 
 
 def _checked(name: str, value: Any) -> jax.ShapeDtypeStruct:
@@ -104,16 +154,20 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
     side = SIDES[op][number]
     task = replace(forward, side=side)
     if number:  # a cotangent has the dtype of the result, its gradient that of the operand
-        common = jnp.promote_types(forward.dtype, forward.result_dtype)
+        common = dtypes.common(forward.dtype, forward.result_dtype)
         task = replace(task, dtype=common, result_dtype=forward.dtype)
     fastest: dict[str, float] = {}
     for t in timings(task) if time else ():
         if t.seconds is not None:
             fastest[t.method] = min(t.seconds, fastest.get(t.method, t.seconds))
     rows = tuple(_row(name, task, fastest.get(name)) for name in ALGORITHMS)
-    return SidePlan(_ROLES[number], side, choose(wanted, task), rows)
+    choice = choose(wanted, task)
+    kept = keeps_infinities(wanted, choice, task) or not spreads(choice.method, task)
+    return SidePlan(_ROLES[number], side, choice, rows, kept)
 
 
 def _row(name: str, task: Task, seconds: float | None) -> MethodRow:
     why_not = refusal(name, task)
-    return MethodRow(name, why_not, None if why_not else cost(name, task), seconds)
+    if why_not:
+        return MethodRow(name, why_not, None, seconds)
+    return MethodRow(name, None, cost(name, task), seconds, note(name, task), spreads(name, task))

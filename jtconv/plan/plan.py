@@ -4,39 +4,71 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from jtconv.conventions import LayerText
 from jtconv.dispatch.choose import Choice
 from jtconv.plan.axes import AxisPlan
 from jtconv.problem.call import Call
+from jtconv.problem.pieces import Carried, Pieces
 from jtconv.problem.task import Cost, Side
 
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method on one side: what it would cost, or why it cannot; its time where measured."""
+    """One method on one side: what it would cost, or why it cannot; its time where measured.
+
+    ``note`` is what to know of its numbers, where they differ by more than the order of sums.
+    ``spreads`` are the operands, as letters of the law, of which an infinity or a NaN may make NaN
+    of numbers that it does not meet; of the others none does.
+    """
 
     method: str
     refusal: str | None
     cost: Cost | None
     seconds: float | None = None
+    note: str | None = None
+    spreads: str = ""
 
 
 @dataclass(frozen=True)
 class SidePlan:
-    """One side of a call: what is chosen, why, and what else there is."""
+    """One side of a call: what is chosen, why, and what else there is.
+
+    ``keeps_infinities`` tells whether an infinity or a NaN stays with what it meets.
+    """
 
     role: str
     side: Side
     choice: Choice
     rows: tuple[MethodRow, ...]
+    keeps_infinities: bool
 
     @property
     def is_timed(self) -> bool:
         """Whether any method was measured."""
         return any(row.seconds is not None for row in self.rows)
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """A call piece by piece along one axis: what is carried, and what would be ``instead``."""
+
+    axis: str
+    pieces: Pieces
+    carried: Carried
+    instead: Carried
+
+    def __str__(self) -> str:
+        p, unit = self.pieces, self.pieces.stride
+        cells = f"n -> {unit}*n" if p.transposed else f"{unit}*n -> n"
+        kept = f"{self.carried}, instead of {self.instead}," if self.carried.cells else "nothing"
+        return (
+            f"piece by piece along {self.axis}: {cells} cells, latency {p.latency}; carries {kept} "
+            f"from piece to piece; tail {p.tail}"
+        )
 
 
 @dataclass(frozen=True)
@@ -49,6 +81,7 @@ class Plan:
     """
 
     call: Call
+    platform: str
     input_shape: tuple[Any, ...]
     output_shape: tuple[Any, ...]
     parameters: int
@@ -57,6 +90,7 @@ class Plan:
     axes: tuple[AxisPlan, ...]
     conventions: tuple[LayerText, ...]
     sides: tuple[SidePlan, ...]
+    streaming: StreamPlan | None = None
 
     @property
     def receptive_field(self) -> tuple[int, ...]:
@@ -79,6 +113,7 @@ class Plan:
         """As plain values; a symbolic batch becomes its name in JSON."""
         return {
             "op": self.call.op,
+            "platform": self.platform,
             "input_shape": list(self.input_shape),
             "output_shape": list(self.output_shape),
             "groups": self.call.geometry.groups,
@@ -90,6 +125,7 @@ class Plan:
             "axes": [_axis(axis) for axis in self.axes],
             "conventions": {text.framework: _text(text) for text in self.conventions},
             "sides": {side.role: _side(side) for side in self.sides},
+            **({"streaming": _stream(self.streaming)} if self.streaming else {}),
         }
 
 
@@ -123,11 +159,21 @@ def _side(plan: SidePlan) -> dict[str, Any]:
             "multiply_adds": row.cost and row.cost.multiply_adds,
             "temporary_bytes": row.cost and row.cost.temporary_bytes,
             "seconds": row.seconds,
+            "note": row.note,
+            "spreads": row.spreads,
         }
         for row in plan.rows
     }
     choice = {"method": plan.choice.method, "reason": plan.choice.reason}
-    return {"side": plan.side, **choice, "methods": rows}
+    kept = {"keeps_infinities": plan.keeps_infinities}
+    return {"side": plan.side, **choice, **kept, "methods": rows}
+
+
+def _stream(plan: StreamPlan) -> dict[str, Any]:
+    p = plan.pieces
+    numbers = {"latency": p.latency, "tail": p.tail, "receptive_field": p.receptive_field}
+    held = {"carried": asdict(plan.carried), "instead": asdict(plan.instead)}
+    return {"axis": plan.axis, "ratio": str(p.ratio), **numbers, **held}
 
 
 _AXIS_HEAD = ("axis", "in", "kernel", "stride", "dilation", "D", "full", "lo", "hi", "out")
@@ -140,15 +186,17 @@ class Table:
     title: str
     rows: list[tuple[str, ...]]
     headed: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def plain(plan: Plan) -> str:
     """The whole plan for people."""
     lines = [*heading(plan), ""]
-    lines += [*_columns(axis_table(plan).rows), *laws(plan), overlap(plan), ""]
+    lines += [*_columns(axis_table(plan).rows), *laws(plan), overlap(plan)]
+    lines += [*in_pieces(plan), ""]
     lines += [f"{name:8}{text}" for name, text in framework_lines(plan)] + [""]
     for table in map(side_table, plan.sides):
-        lines += [table.title, *("  " + line for line in _columns(table.rows))]
+        lines += [table.title, *("  " + line for line in (*_columns(table.rows), *table.notes))]
     return "\n".join(lines)
 
 
@@ -158,7 +206,8 @@ def heading(plan: Plan) -> list[str]:
     return [
         f"{plan.call.op}: {plan.input_shape} -> {plan.output_shape}",
         f"parameters {plan.parameters:,}   useful multiply-adds {plan.multiply_adds:,}   "
-        f"with zeros {plan.dense_multiply_adds:,}   receptive field {per_axis}",
+        f"with zeros {plan.dense_multiply_adds:,}   receptive field {per_axis}   "
+        f"platform {plan.platform}",
     ]
 
 
@@ -180,7 +229,14 @@ def laws(plan: Plan) -> list[str]:
     alike: dict[str, list[str]] = {}
     for axis in plan.axes:
         alike.setdefault(_law(axis), []).append(axis.name)
-    return [f"{', '.join(names)}: {law}" for law, names in alike.items()]
+    lines = [f"{', '.join(names)}: {law}" for law, names in alike.items()]
+    return [*lines, *([_border(plan, plan.call.border)] if plan.call.border else [])]
+
+
+def _border(plan: Plan, border: str) -> str:
+    if plan.call.op == "conv":
+        return f"beyond the ends of x lies what {border} says, not zeros"
+    return f"what leaves y at its ends is added inside, where a convolution with {border} reads it"
 
 
 def _law(plan: AxisPlan) -> str:
@@ -206,6 +262,11 @@ def overlap(plan: Plan) -> str:
     )
 
 
+def in_pieces(plan: Plan) -> list[str]:
+    """What streaming the call would carry, where that was asked for."""
+    return [str(plan.streaming)] if plan.streaming else []
+
+
 def _even_kernel(plan: AxisPlan) -> str:
     larger = plan.even_kernel
     if larger is None:
@@ -228,7 +289,21 @@ def framework_lines(plan: Plan) -> list[tuple[str, str]]:
 def side_table(plan: SidePlan) -> Table:
     """What is chosen for a side and why, over what every method would cost."""
     title = f"{plan.role} ({plan.side}): {plan.choice.method}, {plan.choice.reason}"
-    return Table(title, [_method_row(row, plan.is_timed) for row in plan.rows], headed=False)
+    rows = [_method_row(row, plan.is_timed) for row in plan.rows]
+    notes = tuple(f"{row.method}: {row.note}" for row in plan.rows if row.note)
+    return Table(title, rows, headed=False, notes=(*notes, *_infinities(plan)))
+
+
+def _infinities(plan: SidePlan) -> Iterator[str]:
+    """Which methods may make NaN of what an infinity does not meet, and whether this call may."""
+    spreading: dict[str, list[str]] = {}
+    for row in plan.rows:
+        if row.spreads:
+            spreading.setdefault(" or ".join(row.spreads), []).append(row.method)
+    if spreading:
+        named = "; ".join(f"of {of} by {', '.join(names)}" for of, names in spreading.items())
+        here = "here none does" if plan.keeps_infinities else "here, too"
+        yield f"inf and NaN may spread beyond what they meet {named}; {here}"
 
 
 def _method_row(row: MethodRow, timed: bool) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Only shapes are looked at: calls, ``output_shape`` and ``explain`` all come thro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from jtconv.problem import arguments, layout
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.layout import Layout
 from jtconv.problem.output_size import conv_axes, conv_transpose_axes
+from jtconv.problem.padding import BORDERS, Crops
 from jtconv.problem.task import SIDES, Op, Side, Task
 
 Shape = tuple[Any, ...]  # of ints; the batch may be a symbolic dimension
@@ -32,6 +33,7 @@ class Call:
     in_channels: int
     out_channels: int
     kernel_is_adjoint: bool
+    border: str | None = None  # what lies beyond the ends of y, where that is not zeros
 
     @classmethod
     def parse(
@@ -62,7 +64,10 @@ class Call:
             axes = conv_axes(columns, padding)
         else:
             axes = conv_transpose_axes(columns, padding, output_padding, output_size)
-        return cls(op, lay, Geometry(axes, groups), batch, in_channels, out_channels, adjoint)
+        name = padding.upper() if isinstance(padding, str) else None
+        border = name if name in BORDERS else None
+        geometry = Geometry(axes, groups)
+        return cls(op, lay, geometry, batch, in_channels, out_channels, adjoint, border)
 
     @classmethod
     def of_shapes(
@@ -94,6 +99,20 @@ class Call:
         return self.out_channels if self.op == "conv_transpose" else self.in_channels
 
     @property
+    def pads(self) -> tuple[Crops, ...]:
+        """Cells that a border makes around y, per axis."""
+        return tuple((a.lo, max(a.hi, 0)) for a in self.geometry)
+
+    @property
+    def computed(self) -> Geometry:
+        """The geometry that a primitive computes: y with the cells that a border puts around."""
+        if self.border is None:
+            return self.geometry
+        columns = zip(self.geometry, self.pads, strict=True)
+        axes = (replace(a, y_size=a.y_size + lo + hi, lo=0) for a, (lo, hi) in columns)
+        return Geometry(tuple(axes), self.geometry.groups)
+
+    @property
     def output_shape(self) -> Shape:
         """The result's shape, in the user's layout."""
         g = self.geometry
@@ -104,17 +123,17 @@ class Call:
         self,
         dtype: Any,
         result: Any,
-        platform: str,
+        platform: str = "cpu",
         precision: Any = None,
         side: Side | None = None,
     ) -> Task:
         """The operation itself as a task, or one of its gradients."""
         shapes = {
-            "x": (self.batch, *self.geometry.x_size, self.x_channels),
-            "y": (self.batch, *self.geometry.y_size, self.y_channels),
+            "x": (self.batch, *self.computed.x_size, self.x_channels),
+            "y": (self.batch, *self.computed.y_size, self.y_channels),
         }
         side = side or SIDES[self.op][0]
-        return Task.of(side, self.geometry, shapes, dtype, result, platform, precision)
+        return Task.of(side, self.computed, shapes, dtype, result, platform, precision)
 
     def canonical_kernel(self, w: jax.Array, flip: bool = False) -> jax.Array:
         """The user's kernel as ``(*kernel, C // groups, O)``, flipped where asked."""

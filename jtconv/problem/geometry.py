@@ -114,6 +114,21 @@ class Axis:
         return range(start, max(start, stop))
 
     @property
+    def meeting(self) -> tuple[range, range]:
+        """The span of inputs, and that of output cells, outside of which no product is."""
+        inputs = [(t, self.inputs_of_tap(t)) for t in range(self.kernel)]
+        ends = [
+            (i, self.stride * i + self.dilation * t - self.lo)
+            for t, r in inputs
+            if r
+            for i in (r[0], r[-1])
+        ]
+        if not ends:
+            return range(0), range(0)
+        x, y = zip(*ends, strict=True)
+        return range(min(x), max(x) + 1), range(min(y), max(y) + 1)
+
+    @property
     def multiply_adds(self) -> int:
         """Products that reach the output: inserted zeros and cropped cells do not count."""
         return sum(len(self.inputs_of_tap(t)) for t in range(self.kernel))
@@ -247,6 +262,11 @@ class Geometry:
     def multiply_adds(self) -> int:
         """Useful products per example, input channel and output channel of one group."""
         return math.prod(a.multiply_adds for a in self.axes)
+
+    @property
+    def has_misses(self) -> bool:
+        """Whether some tap of some position of x falls outside of y."""
+        return any(len(a.inputs_of_tap(t)) < a.x_size for a in self for t in range(a.kernel))
 
     @property
     def overlap(self) -> tuple[int, int]:

@@ -42,6 +42,14 @@ class Layout:
         """The spatial letters, in the order the kernel has them (as in lax)."""
         return "".join(letter for letter in self.specs[1] if letter not in "IO")
 
+    def order(self, operand: int) -> str:
+        """The axes of the user's array in order, without a batch that was not given."""
+        return self.specs[operand] if self.batched else self.specs[operand].replace("N", "")
+
+    def position(self, letter: str, operand: int) -> int:
+        """Where an axis lies in the user's array."""
+        return self.order(operand).index(letter)
+
     def _order(self, operand: int) -> str:
         return self.spatial + "IO" if operand == 1 else "N" + self.spatial + "C"
 

@@ -12,14 +12,12 @@ Columns = tuple[tuple[int, int, int, int], ...]  # size, kernel, stride, dilatio
 
 def conv_axes(columns: Columns, padding_arg: Any) -> tuple[Axis, ...]:
     """The axes of a convolution: its input is y."""
-    pads = padding.parse(padding_arg, len(columns))
+    rank = len(columns)
+    pads = padding.on_axes(padding.parse(padding_arg, rank, borders=True), rank)
     axes = []
     for index, (m, k, s, d) in enumerate(columns):
         effective = d * (k - 1) + 1
-        if isinstance(pads, str):
-            lo, hi = padding.of_convolution(pads, m, effective, s)
-        else:
-            lo, hi = pads[index]
+        lo, hi = padding.along(False, pads[index], m, effective, s)
         n = (m + lo + hi - effective) // s + 1
         if n < 1 or m + lo + hi < effective:
             raise ValueError(
@@ -36,19 +34,21 @@ def conv_transpose_axes(
 ) -> tuple[Axis, ...]:
     """The axes of a transposed convolution: its input is x."""
     rank = len(columns)
-    crops = padding.parse(padding_arg, rank)
+    crops = padding.parse(padding_arg, rank, borders=True)
     extra = arguments.per_axis("output_padding", output_padding, rank, least=0)
     if output_size is not None and any(extra):
         raise ValueError(
             f"output_padding must be 0 where output_size is given, got {output_padding!r}: "
             "output_size alone says how long the output is."
         )
-    axes = []
+    if crops in padding.BORDERS and any(extra):
+        raise ValueError(
+            f"output_padding must be 0 with padding={crops!r}, whose output has n * stride cells; "
+            f"got {output_padding!r}."
+        )
+    axes, stated = [], padding.on_axes(crops, rank)
     for index, (n, k, s, d) in enumerate(columns):
-        if isinstance(crops, str):
-            lo, hi = padding.from_name(crops, d * (k - 1) + 1, s)
-        else:
-            lo, hi = crops[index]
+        lo, hi = padding.along(True, stated[index], n, d * (k - 1) + 1, s)
         _check_output_padding(index, extra[index], s, d)
         axes.append(Axis.cropped(n, k, s, d, lo, hi - extra[index]))
     if output_size is not None:
@@ -97,6 +97,8 @@ def legal_sizes(axis: Axis, name: str | None = None) -> range:
 
     ``axis`` is what padding alone gives; ``name`` the convention that made it, if one did.
     """
+    if name in padding.BORDERS:
+        return range(axis.y_size, axis.y_size + 1)
     if name in ("SAME", "SAME_LOWER", "CAUSAL"):
         return range((axis.x_size - 1) * axis.stride + 1, axis.x_size * axis.stride + 1)
     if name == "VALID":

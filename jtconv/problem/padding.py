@@ -42,6 +42,11 @@ NAMES: dict[str, Callable[[int, int], Crops]] = {
 }
 
 
+# What a convolution may read beyond the ends of its input instead of zeros, of which there would be
+# as many as SAME has, and numpy.pad's word for it.
+BORDERS = {"CIRCULAR": "wrap", "REFLECT": "reflect", "EDGE": "edge"}
+
+
 def from_name(name: str, effective: int, stride: int) -> Crops:
     """The crops that a named convention makes.
 
@@ -81,16 +86,36 @@ def of_convolution(name: str, size: int, effective: int, stride: int) -> Crops:
     return (short, long) if name == "SAME" else (long, short)
 
 
-def parse(padding: Any, rank: int) -> str | tuple[Crops, ...]:
-    """What a user wrote for ``padding``: a name, or a ``(lo, hi)`` pair per axis."""
+def along(transposed: bool, stated: str | Crops, size: int, effective: int, stride: int) -> Crops:
+    """The crops, or a convolution's zeros, that a name or pair makes of an input of ``size``."""
+    if not isinstance(stated, str):
+        return stated
+    if stated in BORDERS:
+        stated = "SAME"
+    if transposed:
+        return from_name(stated, effective, stride)
+    return of_convolution(stated, size, effective, stride)
+
+
+def on_axes(stated: str | tuple[Crops, ...], rank: int) -> tuple[str | Crops, ...]:
+    """What :func:`parse` gave, for each axis: its pair, or the name that all share."""
+    return (stated,) * rank if isinstance(stated, str) else stated
+
+
+def parse(padding: Any, rank: int, borders: bool = False) -> str | tuple[Crops, ...]:
+    """What a user wrote for ``padding``: a name, or a ``(lo, hi)`` pair per axis.
+
+    The names are those of :data:`NAMES`, and of :data:`BORDERS` where ``borders`` are taken, too.
+    """
+    names = (*NAMES, *(BORDERS if borders else ()))
     if isinstance(padding, str):
-        return arguments.choice("padding", padding, tuple(NAMES), any_case=True)
+        return arguments.choice("padding", padding, names, any_case=True)
     items = arguments.sequence(padding)
     if items is None:
         if padding is None or not hasattr(padding, "__index__"):
             raise TypeError(
                 f"padding must be an int, one int or (lo, hi) pair per spatial axis, or one of "
-                f"{', '.join(NAMES)}; got {padding!r}."
+                f"{', '.join(names)}; got {padding!r}."
             )
         items = [padding] * rank
     if rank == 1 and len(items) == 2 and not any(map(arguments.sequence, items)):

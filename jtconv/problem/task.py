@@ -38,6 +38,13 @@ class Cost:
     temporary_bytes: int
 
 
+def accumulator(dtype: np.dtype, result: np.dtype) -> np.dtype:
+    """The dtype sums are held in: that of the result, but float32 or int32 at least."""
+    wide = {"float16": "float32", "bfloat16": "float32", "int8": "int32", "int16": "int32"}
+    least = jnp.dtype(wide.get(dtype.name, dtype.name))
+    return result if result.itemsize > least.itemsize else least
+
+
 @dataclass(frozen=True)
 class Task:
     """One side of one problem: dgrad ``x, w -> y``, fprop ``y, w -> x`` or wgrad ``x, y -> w``.
@@ -94,9 +101,7 @@ class Task:
     @cached_property
     def accumulator(self) -> np.dtype:
         """The dtype sums are held in: that of the result, but float32 or int32 at least."""
-        wide = {"float16": "float32", "bfloat16": "float32", "int8": "int32", "int16": "int32"}
-        least = jnp.dtype(wide.get(self.dtype.name, self.dtype.name))
-        return self.result_dtype if self.result_dtype.itemsize > least.itemsize else least
+        return accumulator(self.dtype, self.result_dtype)
 
     @property
     def is_half(self) -> bool:

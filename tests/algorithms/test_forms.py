@@ -12,13 +12,28 @@ import pytest
 
 import jtconv
 from jtconv.algorithms import ALGORITHMS, gemm
-from jtconv.algorithms.common import im2col, matmul
+from jtconv.algorithms.common import circles, im2col, matmul
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Task
 from tests.compare import assert_close
 from tests.selection import rows
 
 EVER_SO_MANY = dict.fromkeys(("dgrad", "fprop", "wgrad"), 10**6)
+
+
+def tiled(task):
+    """Tiles as short as they may be: no overlap reaches past the next one."""
+    kernels = [circles.kernel_blocks(a) for a in task.geometry]
+    sizes = [max(k - 1, 1 + (k == 1)) for k in kernels]
+    columns = zip(task.geometry.x_size, sizes, kernels, strict=True)
+    return tuple(circles.Circle(-(-n // p), p, p + k - 1) for n, p, k in columns)
+
+
+def tiled_and_whole(task):
+    """The axes in turn."""
+    some = [tiled(task), tuple(c for c, *_ in map(list, map(circles._candidates, task.geometry)))]
+    return tuple(pair[number % 2] for number, pair in enumerate(zip(*some, strict=True)))
+
 
 # form: the method that takes it, and what to change in which file of algorithms/
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -43,12 +58,17 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
         "phases",
         {"common.subpixel.MOST_TAPS": 0, "common.mec.MOST_BYTES": 600},
     ),
+    "fft in tiles": ("fft", {"common.circles.of": tiled}),
+    "fft, tiles and whole axes": ("fft", {"common.circles.of": tiled_and_whole}),
+    "fft, products one by one": ("fft", {"fft.AT_ONCE": 1}),
+    "fft, products in twos": ("fft", {"fft.AT_ONCE": 2}),
     "taps in low row tiles": ("taps", {"taps.TILE": 1}),
     "taps in row tiles": ("taps", {"taps.TILE": 200}),
     "taps by blocks": ("taps", {"taps.MOST_TERMS": 1}),
     "taps, rows one by one": ("taps", {"taps.AT_ONCE": 1}),
     "taps, wide channels": ("taps", {"taps.WIDE": 1}),
     "taps summed by a reduction": ("taps", {"taps.FEW": 1}),
+    "dense in two blocks of groups": ("dense", {"dense.LANES": 2}),
 }
 # input, kernel, stride, dilation, crops, groups, C, O
 CASES: dict[str, tuple[Any, ...]] = {
@@ -70,23 +90,20 @@ CASES: dict[str, tuple[Any, ...]] = {
 
 
 PAIRS = {f"{form}-{case}": (form, case) for form in FORMS for case in CASES}
-# A form with a problem that it is for.
+# One or two forms of each method, with a problem that they are for.
 DEFAULT = (
     "gemm in row tiles-k4 s2",
-    "gemm in tiles of one row-k3 s2",
-    "gemm, O innermost-stride past kernel",
     "gemm in row tiles, O innermost-k4 s2",
     "gemm by taps-1-D",
     "phases by convolution-k3 s2",
     "phases, im2col along all axes-filling",
-    "phases, im2col along one axis-k7 s1",
     "phases, im2col along one axis, in row tiles-dilated",
+    "fft, tiles and whole axes-3-D",
+    "fft, products in twos-dilated",
     "taps in low row tiles-depthwise",
-    "taps in row tiles-depthwise, dilated",
-    "taps by blocks-depthwise",
-    "taps, rows one by one-depthwise",
     "taps, wide channels-k3 s1, groups",
     "taps summed by a reduction-one channel",
+    "dense in two blocks of groups-1-D",
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from bench import cli, overhead, report, summary, table, timing
 from bench.overhead import Pair
+from tests.selection import rows
 
 OPERATIONS = ("conv_transpose", "conv")
 EAGER = itertools.product(
@@ -42,7 +43,16 @@ def test_every_call_has_its_peer(pairs):
     assert len(pairs) == len(ROWS)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=" ".join)
+TABLE = {" ".join(row): (row,) for row in ROWS}
+BY_DEFAULT = [
+    "conv_transpose, 2-D call",
+    "conv, 1-D grad",
+    "2 layers of conv lower",
+    "nnx.ConvTranspose call",
+]
+
+
+@pytest.mark.parametrize("row", rows(TABLE, default=BY_DEFAULT))
 def test_both_do_the_same(row, pair_of):
     """The answers agree, where there are some; networks that are only traced end in one shape."""
     ours, theirs = pair_of[row].ours(), pair_of[row].theirs()

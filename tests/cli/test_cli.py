@@ -20,10 +20,11 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from jtconv import Tuning, __version__
+from jtconv import Tuning, __version__, devices
+from jtconv.algorithms import ALGORITHMS
 from jtconv.cli import app, upsample
 from jtconv.cli.demo import LUMA, coloured, lanczos
-from jtconv.dispatch import choose
+from tests.selection import rows
 
 SIZE = (13, 9)  # width, height
 MODES = {
@@ -44,13 +45,19 @@ def jtconv(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def refused(*words, because):
-    """It must end with exit code 1 and a message, not with a traceback."""
+def refused(*words, because, code=1):
+    """It must end with this exit code and one line, not with a traceback."""
     result = jtconv(*words)
-    assert result.exit_code == 1, result.output
+    assert result.exit_code == code, result.output
     assert isinstance(result.exception, SystemExit)
     assert because in result.output
     assert result.output.startswith("Error: ")
+    assert result.output.count("\n") == 1
+
+
+def misused(*words, because):
+    """Wrong usage, whatever the machine and its files."""
+    refused(*words, because=because, code=2)
 
 
 def picture(mode, size=SIZE):
@@ -319,19 +326,20 @@ def test_what_is_no_picture_is_refused_with_its_reason(kind, because, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "because"),
+    ("words", "code", "because"),
     [
-        (["-o", "{tmp}/b.xyz"], "no ending of a picture format"),
-        (["-o", "{tmp}/b"], "no ending of a picture format"),
-        (["-o", "{tmp}"], "is a folder"),
-        (["-o", "{tmp}/none/b.png"], "there is no folder"),
-        (["--stride", "4", "--kernel", "3"], "leaves gaps"),
-        (["--limit", "0.0001"], "would pass the limit"),
+        (["-o", "{tmp}/b.xyz"], 2, "no ending of a picture format"),
+        (["-o", "{tmp}/b"], 2, "no ending of a picture format"),
+        (["-o", "{tmp}"], 1, "is a folder"),
+        (["-o", "{tmp}/none/b.png"], 1, "there is no folder"),
+        (["--stride", "4", "--kernel", "3"], 2, "leaves gaps"),
+        (["--limit", "0.0001"], 1, "would pass the limit"),
     ],
 )
-def test_what_cannot_be_done_is_refused_before_work_starts(words, because, tmp_path):
+def test_what_cannot_be_done_is_refused_before_work_starts(words, code, because, tmp_path):
     source = saved(picture("RGB"), tmp_path / "a.png")
-    refused("upsample", source, *(w.format(tmp=tmp_path) for w in words), because=because)
+    words = [word.format(tmp=tmp_path) for word in words]
+    refused("upsample", source, *words, because=because, code=code)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -383,7 +391,7 @@ def test_info_tells_versions_devices_and_what_methods_are_chosen_for():
         assert facts["versions"][package] == version(package)
     assert ("torch" in facts["versions"]) == (find_spec("torch") is not None)
     assert facts["backend"] == jax.default_backend()
-    assert facts["platform"] == choose.platform()
+    assert facts["platform"] == devices.platform()
     assert len(facts["devices"]) == jax.device_count()
     lines = dict(line.split(maxsplit=1) for line in plain(jtconv("info")).splitlines())
     assert lines == {
@@ -391,6 +399,43 @@ def test_info_tells_versions_devices_and_what_methods_are_chosen_for():
         **{name: facts[name] for name in ("machine", "cpu", "backend", "platform")},
         "devices": ", ".join(facts["devices"]),
     }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("explain", "--kernel", 3),
+        ("explain", "--kernel", 3, "--platform", "cuda", "--time"),
+        ("tune", "--kernel", 3),
+        ("demo", "--out", "nowhere"),
+        ("upsample", "photo.png"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_computes_says_that_there_is_no_device(words, monkeypatch):
+    """As with JAX_PLATFORMS=cuda and no GPU, of which JAX only says AssertionError."""
+    monkeypatch.setattr(jax, "devices", no_devices)
+    refused(*words, because="JAX found no device to compute on")
+
+
+def test_what_computes_nothing_needs_no_device(monkeypatch):
+    monkeypatch.setattr(jax, "devices", no_devices)
+    output = plain(jtconv("explain", "--kernel", 3, "--platform", "cuda"))
+    assert "platform cuda" in output
+    told = json.loads(plain(jtconv("info", "--json")))
+    assert told["devices"] == [] and "unset JAX_PLATFORMS" in told["trouble"]
+
+
+def no_devices(backend=None):
+    raise AssertionError
+
+
+def test_explain_for_another_platform():
+    words = "explain", "--kernel", 4, "--stride", 2, "--channels", "64:32", "--input", "8x8"
+    told = json.loads(plain(jtconv(*words, "--platform", "cuda", "--json")))
+    assert told["platform"] == "cuda"
+    assert told["sides"]["forward"]["methods"]["pallas"]["refusal"] is None
+    misused(*words, "--platform", "metal", because="must be one of cpu, cuda, rocm, tpu")
 
 
 def without(module, program, *words):
@@ -410,22 +455,31 @@ def without(module, program, *words):
     )
 
 
+# What is not there, what is started, the package to install and the extra that has it.
+MISSING = {
+    f"{module}, {program}": (module, program, package, extra)
+    for module, program, package, extra in (
+        ("typer", "jtconv demo", "typer", "demo"),
+        ("rich", "jtconv demo", "rich", "demo"),
+        ("PIL", "jtconv explain", "pillow", "demo"),
+        ("sklearn", "jtconv demo", "scikit-learn", "demo"),
+        ("pdoc", "jtconv docs", "pdoc", "docs"),
+        ("sklearn", "jtconv.models.train", "scikit-learn", "train"),
+        ("orbax", "jtconv.models.train", "orbax-checkpoint", "train"),
+    )
+}
+
+
 @pytest.mark.parametrize(
-    ("module", "program", "package"),
-    [
-        ("typer", "jtconv demo", "typer: python -m pip install 'jtconv[demo]'"),
-        ("rich", "jtconv demo", "rich: python -m pip install 'jtconv[demo]'"),
-        ("PIL", "jtconv explain", "pillow: python -m pip install 'jtconv[demo]'"),
-        ("sklearn", "jtconv demo", "scikit-learn: python -m pip install 'jtconv[demo]'"),
-        ("pdoc", "jtconv docs", "pdoc: python -m pip install 'jtconv[docs]'"),
-        ("sklearn", "jtconv.models.train", "scikit-learn: python -m pip install 'jtconv[train]'"),
-        ("orbax", "jtconv.models.train", "orbax-checkpoint: python -m pip install 'jtconv[train]'"),
-    ],
+    ("module", "program", "package", "extra"),
+    rows(MISSING, default=["typer, jtconv demo", "orbax, jtconv.models.train"]),
 )
-def test_a_missing_package_is_one_line_that_names_the_extra(module, program, package):
+def test_a_missing_package_is_one_line_that_names_the_extra(module, program, package, extra):
     run = without(module, *program.split())
     assert run.returncode == 1
-    assert (run.stdout, run.stderr.removeprefix("Error: ")) == ("", f"this needs {package}\n")
+    assert run.stdout == ""
+    needs = f"this needs {package}: python -m pip install 'jtconv[{extra}]'\n"
+    assert run.stderr.removeprefix("Error: ") == needs
 
 
 def test_every_extra_is_declared_and_the_script_is_the_guarded_one():
@@ -467,7 +521,7 @@ def test_the_demo_as_a_newcomer_runs_it(tmp_path):
     before, after = (opened(tmp_path / "pictures" / f"{n}.png") for n in ("before", "after"))
     assert before.size == (640, 427)
     assert after.size == ((640 - 1) * 2 + 12, (427 - 1) * 2 + 12)
-    for word in ("jax.lax", "dilated", "vjp", "scatter", "gemm", "phases", "taps", "matrix"):
+    for word in ("jax.lax", *(name for name in ALGORITHMS if name != "pallas")):
         assert word in first.stdout
     assert str(Path("pictures") / "after.png") in first.stdout
     assert "agrees with the reference" in first.stdout
@@ -518,6 +572,12 @@ def test_explain_a_layer_of_torch_and_of_keras_and_of_flax():
         assert "parameters 4,785" in output
 
 
+def test_explain_piece_by_piece():
+    words = ("--input", 36, "--kernel", 16, "--stride", 8, "--padding", 4, "--streaming")
+    output = plain(jtconv("explain", *words))
+    assert "piece by piece along W: n -> 8*n cells, latency 4; carries 1 input (4 bytes)" in output
+
+
 def test_explain_answers_which_padding_gives_a_size():
     output = plain(jtconv("explain", "--input", 36, "--kernel", 4, "--stride", 2, "--for", 71))
     assert output.splitlines()[-1] == "W = 71 by padding=2, output_padding=1"
@@ -562,7 +622,52 @@ def test_explain_in_a_terminal_shows_the_same(monkeypatch):
     ],
 )
 def test_explain_tells_what_it_cannot_read(words, because):
-    refused("explain", *words, because=because)
+    misused("explain", *words, because=because)
+
+
+@pytest.mark.parametrize("command", ["explain", "tune", "draw", "explore"])
+@pytest.mark.parametrize(
+    ("words", "because"),
+    [
+        (["--kernel", "three"], "--kernel is written as"),
+        (["--kernel", "3", "--padding", "some"], "--padding is written as"),
+        (["--kernel", "3", "--input", str(10**23)], "--input has numbers up to 2147483647"),
+        (["--kernel", "3", "--padding", "9"], "leaves no output"),
+        (["--kernel", "3x3x3x3x3"], "axes"),
+    ],
+)
+def test_wrong_usage_is_2_in_every_command(command, words, because, tmp_path):
+    files = {
+        "draw": ["-o", tmp_path / "a.svg"],
+        "explore": ["--no-open", "-o", tmp_path / "a.html"],
+    }
+    misused(command, *words, *files.get(command, []), because=because)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["explain", "tune", "draw", "explore", "demo", "info", "docs"])
+def test_an_unknown_option_is_wrong_usage_too(command):
+    assert jtconv(command, "--nope").exit_code == 2
+    assert jtconv(command, "a word too many").exit_code == 2
+
+
+def test_a_computation_that_fails_is_1():
+    cells = "1000000000x1000000000"
+    refused("tune", "--kernel", "3", "--input", cells, because="Out of memory")
+
+
+def test_explain_the_issues_lines():
+    lines = {
+        ("--torch", "ConvTranspose2d(16, 33, 9, stride=2, padding=9//2)"): "(1, 15, 15, 33)",
+        (
+            "--flax",
+            "ConvTranspose(features=33, kernel_size=(3, 3), strides=(2, 2))",
+            "--channels",
+            "16",
+        ): "(1, 16, 16, 33)",
+    }
+    for words, shape in lines.items():
+        assert f"(1, 8, 8, 16) -> {shape}" in plain(jtconv("explain", *words))
 
 
 def test_tune_keeps_its_times_and_adds_to_them(tmp_path):
@@ -572,6 +677,9 @@ def test_tune_keeps_its_times_and_adds_to_them(tmp_path):
     assert "1 problems kept" in output
     refused("tune", "--kernel", 2, "--input", 3, "--out", path, because="--force")
     refused("tune", "--kernel", 2, "--add", tmp_path / "none.json", because="cannot read")
+    (tmp_path / "text.json").write_text("no times")
+    refused("tune", "--kernel", 2, "--add", tmp_path / "text.json", because="holds no times")
+    misused("tune", "--kernel", 2, "--add", path, "--out", path, because="not both")
     again = plain(jtconv("tune", "--kernel", 2, "--input", 4, "--add", path))
     assert "2 problems kept" in again
     assert len(Tuning.load(path).rows) == 2
@@ -603,6 +711,7 @@ def test_draw_and_explore_write_the_page(tmp_path):
         (["--kernel", "3"], "give --out"),
         (["--kernel", "3", "-o", "{tmp}/a.bmp"], "must end in one of"),
         (["--kernel", "3", "-o", "{tmp}/a.gif", "--frame", "1"], "does not move"),
+        (["--kernel", "3", "-o", "{tmp}/a.svg", "--theme", "blue"], "theme must be one of"),
         (["--kernel", "3", "-o", "{tmp}/a.svg", "--frame", "9"], "frame must be one of 0 to 7"),
         (["--kernel", "3", "-o", "{tmp}/a.svg", "--view", "film"], "view must be one of"),
         (["--kernel", "3", "-o", "{tmp}/a.svg", "--conv"], "leave out --conv"),
@@ -612,7 +721,7 @@ def test_draw_and_explore_write_the_page(tmp_path):
     ],
 )
 def test_draw_tells_what_it_cannot(words, because, tmp_path):
-    refused("draw", *(word.format(tmp=tmp_path) for word in words), because=because)
+    misused("draw", *(word.format(tmp=tmp_path) for word in words), because=because)
     assert list(tmp_path.iterdir()) == []
 
 

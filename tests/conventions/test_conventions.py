@@ -11,6 +11,7 @@ import pytest
 
 import jtconv
 from jtconv import conventions
+from jtconv.conventions.text import parse, signature
 from jtconv.problem.call import Call
 from tests.compare import assert_close
 from tests.layers import Case, cases
@@ -208,6 +209,104 @@ def test_a_layer_as_people_write_it():
     assert flax.keywords["flip_kernel"]
 
 
+ARITHMETIC = {
+    "9 // 2": 4, "2 * 3 - 1": 5, "-(-3) % 2": 1, "2**3": 8, "(9 - 1) // 2 // 2": 2, "+4": 4,
+    "1 - 3": -2, "7 / 2": 3.5, "8 / 2": 4.0, "(1, 9 // 2)": (1, 4), "[3 - 1, 2 * 2]": [2, 4],
+    "(3,) * 2": (3, 3), "2 * [1]": [1, 1], "(1,) + (2,)": (1, 2),
+    "((0, 2 - 1),) * 2": ((0, 1),) * 2, "2**-1": 0.5, "'sa' 'me'": "same", "True": True,
+    "None": None, "n": "n", "jnp.ones(3)": "jnp.ones(3)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ARITHMETIC)
+def test_arithmetic_of_literals(text):
+    _, found = parse(f"f({text})", {"f": signature("a")})
+    assert found["a"] == ARITHMETIC[text]
+    assert type(found["a"]) is type(ARITHMETIC[text]) or text in ("n", "jnp.ones(3)")
+
+
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [
+        ("9**9**9", "powers may be up to 64"),
+        ("2**64 * 2", "number is too large"),
+        ("10**64", "number is too large"),
+        ("(1,) * 10**9", "tuples may have up to 64 entries"),
+        ("((1,) * 60) + ((1,) * 60)", "tuples may have up to 64 entries"),
+        ("9 // 0", "zero"),
+        ("9 % 0", "zero"),
+        ("0 ** -1", "0"),
+        ("(-8) ** 0.5", "got '(-8) ** 0.5'"),
+        ("'a' * 9", "must be a number"),
+        ("'a' + 'b'", "must be a number"),
+        ("True + 1", "must be a number"),
+        ("(1,) * (2,)", "must be a number"),
+        ("(1,) * 1.5", "must be a number"),
+        ("(1,) - (1,)", "must be a number"),
+        ("(1,) + [1]", "must be a number"),
+        ("-(1,)", "must be a number"),
+        ("~1", "must be a number"),
+        ("1 << 3", "must be a number"),
+        ("k // 2", "got 'k // 2'"),
+        ("(k, 2)", "got '(k, 2)'"),
+        ("1 if 2 else 3", "must be a number"),
+        ("[i for i in (1, 2)]", "must be a number"),
+        ("lambda: 1", "must be a number"),
+        ("-" * 5000 + "1", "nested too deeply"),
+        ("+".join("1" * 9000), "nested too deeply"),
+        ("**kw", "without * and **"),
+        ("*kw", "without * and **"),
+    ],
+)
+def test_what_is_no_arithmetic_of_literals(text, because):
+    with pytest.raises(ValueError, match=r"f: |nested") as caught:
+        parse(f"f({text})", {"f": signature("a")})
+    assert because in str(caught.value)
+
+
+LINEN = {
+    "ConvTranspose(features=33, kernel_size=(3, 3), strides=(2, 2))": (16, 16, 33),
+    "nn.ConvTranspose(33, (3, 3), (2, 2))": (16, 16, 33),
+    "nn.ConvTranspose(33, kernel_size=[3, 3], strides=2, padding='VALID')": (17, 17, 33),
+    "linen.ConvTranspose(33, (4, 4), (2, 2), 'SAME', None, False)": (16, 16, 33),
+    "flax.linen.ConvTranspose(33, (3,) * 2, (2, 2), ((1, 1), (2, 2)))": (15, 17, 33),
+    "nn.ConvTranspose(33, (3, 3), transpose_kernel=True, name='up', parent=None)": (8, 8, 33),
+    "nn.Conv(features=2 * 16, kernel_size=(3, 3), strides=2)": (4, 4, 32),
+    "nn.Conv(32, (3, 3), 2, 'SAME', 1, 1, 4)": (4, 4, 32),
+}
+
+
+@pytest.mark.parametrize("source", LINEN)
+def test_linens_signature(source):
+    """As Linen itself computes it, with the channels that its input has."""
+    from flax import linen
+
+    layer = conventions.FROM_TEXT["flax"](source)
+    assert layer.in_channels is None
+    x = jax.ShapeDtypeStruct((1, 8, 8, 16), "float32")
+    made = eval(source, {**vars(linen), "nn": linen, "linen": linen, "flax": flax})
+    want, params = jax.eval_shape(lambda x: made.init_with_output(jax.random.key(0), x), x)
+    assert want.shape[1:] == LINEN[source]
+    groups = layer.keywords["groups"]
+    w = jax.ShapeDtypeStruct((*layer.kernel, 16 // groups, layer.out_channels), "float32")
+    assert jtconv.explain(x, w, op=layer.op, **layer.keywords).output_shape == want.shape
+    assert layer.bias == ("bias" in params["params"])
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "nnx.ConvTranspose(16, 33, (3, 3))",
+        "ConvTranspose(16, out_features=33, kernel_size=(3, 3))",
+        "nn.ConvTranspose(in_features=16, out_features=33, kernel_size=(3, 3))",
+        "ConvTranspose(16, 33, kernel_size=(3, 3), rngs=rngs)",
+    ],
+)
+def test_nnxs_signature_is_still_its_own(source):
+    layer = conventions.FROM_TEXT["flax"](source)
+    assert (layer.in_channels, layer.out_channels, layer.kernel) == (16, 33, (3, 3))
+
+
 @pytest.mark.parametrize(
     ("framework", "source", "because"),
     [
@@ -228,6 +327,10 @@ def test_a_layer_as_people_write_it():
         ("keras", "Conv2DTranspose(33, 3, strides=2, dilation_rate=2)", "not both"),
         ("keras", "Conv2DTranspose(33, 3, strides=2, output_padding=2)", "output_padding"),
         ("flax", "ConvTranspose(1, 2, 3)", "kernel_size"),
+        ("flax", "ConvTranspose()", "in_features"),
+        ("flax", "ConvTranspose(features=3)", "kernel_size"),
+        ("flax", "ConvTranspose(3, (2, 2), rngs=rngs)", "rngs"),
+        ("flax", "ConvTranspose(features=0, kernel_size=(3,))", "features"),
         ("flax", "ConvTranspose(1, 2, (3,), padding='CIRCULAR')", "padding"),
         ("flax", "Conv(1, 2, (3,), input_dilation=2)", "input_dilation"),
     ],

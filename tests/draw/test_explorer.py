@@ -21,6 +21,7 @@ from jtconv.draw.page import part
 from jtconv.problem.call import Call
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.output_size import legal_sizes
+from tests.selection import exhaustive, rows
 
 NAMES = ("rank", "input", "kernel", "stride", "padding", "output_padding", "dilation")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -196,7 +197,7 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("rank", [pytest.param(1, marks=exhaustive), 2])
 def test_sliders_moved_and_numbers_read_back(page, rank):
     page.locator(f"#rank label:nth-of-type({rank})").click()
     now = {"padding": 0, "output_padding": 0, "dilation": 1}
@@ -284,9 +285,11 @@ def test_calls_are_copied(page):
     assert page.locator("#conventions li:nth-of-type(2) button").inner_text() == "Copied"
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-)
+PAPER = {"light": (255, 255, 255), "dark": (16, 19, 24)}
+LOOKS = {f"{width} {scheme}": (width, scheme) for width in (1280, 390) for scheme in PAPER}
+
+
+@pytest.mark.parametrize(("width", "scheme"), rows(LOOKS, default=["1280 light", "390 dark"]))
 def test_how_it_looks(browser, tmp_path, width, scheme):
     """Nothing sticks out to the side, the theme is followed, and every part is painted."""
     for page in opened(browser, tmp_path, width, color_scheme=scheme):
@@ -297,7 +300,7 @@ def test_how_it_looks(browser, tmp_path, width, scheme):
         page.screenshot(path=tmp_path / "page.png", full_page=True)
         with Image.open(tmp_path / "page.png") as shot:
             pixels = np.asarray(shot.convert("RGB"))
-        paper = {"light": (255, 255, 255), "dark": (16, 19, 24)}[scheme]
+        paper = PAPER[scheme]
         assert tuple(pixels[2, 2]) == paper
         assert 0.03 < (pixels != paper).any(axis=-1).mean() < 0.6
         colours = {tuple(colour) for colour in pixels.reshape(-1, 3)[::7]}

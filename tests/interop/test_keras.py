@@ -14,6 +14,7 @@ from jtconv.interop.keras import ACTIVATIONS
 from tests.compare import assert_close
 from tests.interop.chance import Call, Chance, table
 from tests.interop.compiled import compiled, parameters
+from tests.selection import rows
 
 pytestmark = pytest.mark.peer("keras")
 
@@ -121,6 +122,46 @@ def test_dtypes_are_kept(dtype):
     moved = interop.to_nnx(made)
     assert moved.kernel[...].dtype == dtype
     assert_same_weights(interop.from_nnx(moved), made)
+
+
+POLICIES = ("bfloat16", "float16", "float32", "float64", "mixed_bfloat16", "mixed_float16")
+
+
+DTYPED = {
+    f"{name}, {given}, {policy}": (name, given, policy)
+    for name in ("same", "valid", "3d")
+    for given in ("float32", "bfloat16", "float64")
+    for policy in POLICIES
+    if (name, policy) != ("3d", "float64")  # Keras rounds its tanh to float32
+}
+
+
+@pytest.mark.usefixtures("in_numpy")
+@pytest.mark.parametrize(
+    ("name", "given", "policy"), rows(DTYPED, {f"same, float32, {policy}" for policy in POLICIES})
+)
+def test_the_result_has_the_dtype_that_keras_computes_in(name, given, policy):
+    """Whatever the parameters are kept in, and whatever comes in."""
+    made = layer_of(name, policy)
+    x = jnp.ones((1, *range(3, 3 + made.rank), 2), given)
+    want = made(x)
+    moved = interop.to_nnx(made)
+    got = moved(x)
+    assert want.dtype == made.compute_dtype
+    assert got.dtype == want.dtype
+    assert_close(got, want, slack=2)
+    back = interop.from_nnx(moved)
+    assert back.dtype_policy.name == made.dtype_policy.name
+
+
+@pytest.mark.usefixtures("in_numpy")
+def test_the_issues_line():
+    import keras
+
+    for dtype in ("bfloat16", "float16"):
+        layer = keras.layers.Conv2DTranspose(4, 3, strides=2, dtype=dtype)
+        layer.build((None, 5, 5, 3))
+        assert interop.to_nnx(layer)(jnp.ones((1, 5, 5, 3))).dtype == dtype
 
 
 def test_mixed_precision_there_and_back(rng):

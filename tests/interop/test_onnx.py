@@ -320,6 +320,223 @@ def test_layers_inside_a_branch(rng):
         assert_close(moved(layer, x), want)
 
 
+class Chain(NamedTuple):
+    """Nodes that make W, or B, of the constants in ``held``."""
+
+    nodes: list[tuple[str, list[str], list[str], dict[str, Any]]]
+    held: dict[str, Any]
+    opset: int = 21
+
+
+def negated(name: str) -> Any:
+    """A branch that reads a value of the graph around it."""
+    import onnx
+
+    made = onnx.helper.make_tensor_value_info(f"-{name}", 1, None)
+    node = onnx.helper.make_node("Neg", [name], [f"-{name}"])
+    return onnx.helper.make_graph([node], f"negated {name}", [], [made])
+
+
+def chains() -> dict[str, Chain]:
+    """Every way to keep a kernel of shape (2, 3, 4) that people use."""
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(2, 3, 4)).astype("float32")
+    q = rng.integers(-128, 127, (2, 3, 4)).astype("int8")
+    g = rng.random((2, 1, 1)).astype("float32") + 1
+    dequantize = "DequantizeLinear", ["q", "s", "z"], ["W"]
+    one: dict[str, Any] = {"s": np.float32(0.025), "z": np.int8(3)}
+    two: dict[str, Any] = {"s": rng.random(2).astype("float32"), "z": np.array([1, -2], "int8")}
+    three: dict[str, Any] = {
+        "s": rng.random(3).astype("float32"),
+        "z": np.array([1, -2, 7], "int8"),
+    }
+    blocks: dict[str, Any] = {
+        "s": rng.random((2, 3, 2)).astype("float32"),
+        "z": np.ones((2, 3, 2), "int8"),
+    }
+    unsigned: dict[str, Any] = {"q": q.view("uint8"), "s": np.float32(0.1), "z": np.uint8(128)}
+    norm: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
+        ("Div", ["w", "n"], ["u"], {}), ("Mul", ["g", "u"], ["W"], {}),
+    ]  # fmt: skip
+    return {
+        "quantized": Chain([(*dequantize, {})], {"q": q, **one}),
+        "quantized, opset 10": Chain([(*dequantize, {})], {"q": q, **one}, 10),
+        "quantized, opset 13": Chain([(*dequantize, {})], unsigned, 13),
+        "quantized, no zero": Chain(
+            [("DequantizeLinear", ["q", "s"], ["W"], {})], {"q": q, "s": one["s"]}
+        ),
+        "quantized by axis 0": Chain([(*dequantize, {"axis": 0})], {"q": q, **two}),
+        "quantized by axis 1": Chain([(*dequantize, {"axis": -2})], {"q": q, **three}),
+        "quantized by blocks": Chain(
+            [(*dequantize, {"axis": 2, "block_size": 2})], {"q": q, **blocks}
+        ),
+        "halves": Chain([("Cast", ["h"], ["W"], {"to": 1})], {"h": w.astype("float16")}),
+        "integers": Chain([("Cast", ["q"], ["W"], {"to": 1})], {"q": q}),
+        "transposed": Chain(
+            [("Transpose", ["w"], ["W"], {"perm": [1, 0, 2]})], {"w": w.swapaxes(0, 1)}
+        ),
+        "arithmetic": Chain(
+            [
+                ("Constant", [], ["shape"], {"value_ints": [2, 3, -1]}),
+                ("Reshape", ["w", "shape"], ["r"], {}),
+                ("Constant", [], ["two"], {"value_float": 2.0}),
+                ("Mul", ["r", "two"], ["m"], {}),
+                ("Div", ["m", "d"], ["v"], {}),
+                ("Identity", ["v"], ["W"], {}),
+            ],
+            {"w": w.ravel(), "d": np.array([3, 4, 5, 6], "float32")},
+        ),
+        "weight norm": Chain(
+            [("ReduceL2", ["w"], ["n"], {"axes": [1, 2]}), *norm], {"w": w, "g": g}, 13
+        ),
+        "weight norm in steps": Chain(
+            [
+                ("Pow", ["w", "two"], ["p"], {}), ("ReduceSum", ["p", "axes"], ["s"], {}),
+                ("Sqrt", ["s"], ["n"], {}), *norm,
+            ],
+            {"w": w, "g": g, "two": np.float32(2), "axes": np.array([1, 2])},
+        ),
+        "one of several outputs": Chain(
+            [("Split", ["w"], ["first", "W"], {"axis": 0, "num_outputs": 2})],
+            {"w": np.concatenate([w, 2 * w])},
+        ),
+        "a branch of constants": Chain(
+            [("If", ["c"], ["W"], {"then_branch": "w", "else_branch": "v"})],
+            {"c": np.array(False), "w": w, "v": 3 * w},
+        ),
+        "a shape filled": Chain(
+            [("ConstantOfShape", ["shape"], ["W"], {})], {"shape": np.array([2, 3, 4])}
+        ),
+    }  # fmt: skip
+
+
+def nodes_of(chain: Chain) -> list[Any]:
+    """Branches are given by the name of what they negate."""
+    import onnx
+
+    made = []
+    for *node, attributes in chain.nodes:
+        branches = {k: negated(v) for k, v in attributes.items() if k.endswith("_branch")}
+        made.append(onnx.helper.make_node(*node, **{**attributes, **branches}))
+    return made
+
+
+@pytest.mark.peer("onnxruntime")
+@pytest.mark.usefixtures("in_numpy")
+@pytest.mark.parametrize("where", ["model", "branch"])
+@pytest.mark.parametrize("name", chains())
+def test_weights_that_a_model_makes_of_constants(name, where, rng):
+    """The numbers of onnxruntime, which folds them or computes them on every run."""
+    import onnx
+
+    chain, x = chains()[name], rng.normal(size=(1, 2, 5)).astype("float32")
+    nodes, node = nodes_of(chain), node_of({"strides": [2]})
+    if where == "branch":
+        y = [onnx.helper.make_tensor_value_info("Y", 1, None)]
+        inner = onnx.helper.make_graph([*nodes, node], "branch", [], y)
+        branches = {"then_branch": inner, "else_branch": inner}
+        condition = onnx.helper.make_node("Constant", [], ["C"], value=tensors(c=np.array(True))[0])
+        nodes, node = [condition], onnx.helper.make_node("If", ["C"], ["Y"], **branches)
+    held = tensors(**{key: np.asarray(array) for key, array in chain.held.items()})
+    model = model_of(node_of({}), x, held, chain.opset)
+    model.ir_version = 10
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, node])
+    found = interop.layers(model)
+    answer = by_onnxruntime(model, X=x)
+    assert answer is not None
+    assert len(found) == (2 if where == "branch" else 1)
+    for _, layer in found:
+        assert_close(moved(layer, x), answer[0])
+
+
+@pytest.mark.peer("onnxruntime")
+@pytest.mark.usefixtures("in_numpy")
+def test_a_bias_and_a_loop_and_a_function_with_weights_of_constants(rng):
+    """A loop sees what is around it, and a function's attributes are those of its call."""
+    from onnx import parser
+
+    text = """<ir_version: 9, opset_import: ["" : 18, "own" : 1]>
+    main (float[1,2,5] X) => (float[1,3,K] Y)
+    <int8[2,3,1] q = {1, -2, 3, 4, 5, -6}, float s = {0.5}, int32[3] b = {3, 4, 5}, int64 n = {1},
+     bool c = {1}> {
+        X2 = Loop (n, c, X) <body = one (int64 i, bool go, float[1,2,5] state)
+            => (bool on, float[1,2,5] next) {
+            K = DequantizeLinear (q, s)
+            wide = ConvTranspose <pads: ints = [0, 0]> (state, K)
+            from = Constant <value_ints: ints = [0]> ()
+            to = Constant <value_ints: ints = [2]> ()
+            axes = Constant <value_ints: ints = [1]> ()
+            next = Slice (wide, from, to, axes)
+            on = Identity (go)
+        }>
+        Y = own.up <steps: ints = [2]> (X2, q, s, b)
+    }
+    <domain: "own", opset_import: ["" : 18]> up <steps> (a, k, t, d) => (y) {
+        w = DequantizeLinear (k, t)
+        e = DequantizeLinear (d, t)
+        y = ConvTranspose <strides: ints = @steps> (a, w, e)
+    }"""
+    model, x = parser.parse_model(text), rng.normal(size=(1, 2, 5)).astype("float32")
+    (want,) = by_onnxruntime(model, X=x)
+    (_, inner), (_, outer) = interop.layers(model)
+    assert_close(moved(outer, moved(inner, x)[:, :2]), want)
+
+
+def test_weights_that_depend_on_an_input_are_told_with_their_node(rng):
+    """By its number, its input and its output where it has no name."""
+    import onnx
+
+    def because(*before: Any, name: str = "", inputs: Any = ("X", "W")) -> str:
+        node = onnx.helper.make_node("ConvTranspose", list(inputs), ["Y"], name)
+        model = model_of(
+            node, np.ones((1, 2, 5), "float32"), tensors(w=np.ones((2, 3, 4), "float32"))
+        )
+        model.graph.input.append(onnx.helper.make_tensor_value_info("given", 1, (2, 3, 4)))
+        for made in reversed(before):
+            model.graph.node.insert(0, made)
+        with pytest.raises(ValueError, match=r"^node ") as caught:
+            interop.layers(model)
+        return str(caught.value)
+
+    node = onnx.helper.make_node
+    told = because(node("Relu", ["given"], ["W"]))
+    assert told.startswith(
+        "node without a name, number 1 of graph 'one', which makes 'Y' of 'X': W is no constant"
+    )
+    assert "'W', which Relu makes of 'given', which is an input of one" in told
+    assert because(inputs=("X", "given"), name="up").startswith("node 'up': W is no constant")
+    assert "B is no constant" in because(inputs=("X", "w", "given"))
+    by_chance = because(node("RandomNormal", [], ["W"], shape=[2, 3, 4]))
+    assert "'W', which RandomNormal makes by chance" in by_chance
+    unknown = because(node("Fold", ["w"], ["W"], domain="own"))
+    assert "onnx's reference evaluator cannot make by Fold" in unknown
+    assert "'nowhere'" in because(inputs=("X", "nowhere"))
+
+
+def test_operators_of_other_domains_are_not_taken():
+    import onnx
+
+    node = onnx.helper.make_node("ConvTranspose", ["X", "W"], ["Y"], "n", domain="own")
+    model = model_of(node, np.ones((1, 2, 5), "float32"), tensors(W=np.ones((2, 3, 4), "float32")))
+    assert interop.layers(model) == []
+
+
+def test_sparse_weights():
+    import onnx
+
+    values, at = tensors(W=np.array([1.5, -2.0], "float32"), at=np.array([[0, 2, 1], [1, 0, 3]]))
+    flat = tensors(at=np.array([9, 15]))[0]
+    want = np.zeros((2, 3, 4), "float32")
+    want[0, 2, 1], want[1, 0, 3] = 1.5, -2
+    for indices in (at, flat):
+        model = model_of(node_of({}), np.ones((1, 2, 5), "float32"), [])
+        sparse = onnx.helper.make_sparse_tensor(values, indices, [2, 3, 4])
+        model.graph.sparse_initializer.append(sparse)
+        ((_, layer),) = interop.layers(model)
+        np.testing.assert_array_equal(layer.kernel[...].T, want)
+
+
 def test_layers_of_no_model():
     with pytest.raises(TypeError, match=r"model must be a path or an onnx\.ModelProto, got int"):
         interop.layers(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
 from typing import Any
 
@@ -361,18 +362,29 @@ def test_a_sequential_there_and_back():
     assert torch.equal(back(x), model(x))
 
 
-def test_an_unsupported_module_is_named():
+def test_an_unsupported_module_is_named_with_its_place():
     import torch
+    from torch import nn
 
-    model = torch.nn.Sequential(torch.nn.ConvTranspose1d(2, 3, 3), torch.nn.PReLU())
-    with pytest.raises(TypeError, match=r"PReLU has no counterpart here\. These have: Sequential"):
+    with pytest.raises(
+        TypeError, match=r"^module: .*RReLU has no counterpart here\. These have: S"
+    ):
+        interop.to_nnx(nn.RReLU())
+    block = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Tanh(), nn.LSTM(2, 2)))
+    named = nn.Sequential(OrderedDict(stem=nn.ConvTranspose1d(2, 3, 3), block=block))
+    model = nn.Sequential(nn.Identity(), named)
+    with pytest.raises(TypeError, match=r"^module\[1\]\.block\[1\]\[1\]: .*LSTM has no"):
         interop.to_nnx(model)
+    with pytest.raises(TypeError, match=r"^module\[0\]: return_indices=True has no counterpart"):
+        interop.to_nnx(nn.Sequential(nn.MaxPool2d(2, return_indices=True)))
+    with pytest.raises(TypeError, match=r"^module\.0a: .*ModuleList has no counterpart"):
+        interop.to_nnx(nn.Sequential(OrderedDict({"0a": nn.ModuleList()})))
     with pytest.raises(TypeError, match="has no counterpart in torch"):
         interop.from_nnx(nnx.Sequential(jnp.cos))
-    with pytest.raises(TypeError, match="padding_mode='circular' has no counterpart"):
-        interop.to_nnx(torch.nn.Conv1d(2, 2, 3, padding=1, padding_mode="circular"))
-    with pytest.raises(TypeError, match="BatchNorm without running statistics"):
-        interop.to_nnx(torch.nn.BatchNorm1d(2, track_running_stats=False))
+    wrong = nn.Sequential(nn.ConvTranspose1d(2, 3, 3))
+    wrong[0].bias = torch.nn.Parameter(torch.ones(4))
+    with pytest.raises(ValueError, match=r"^module\[0\]: bias must have shape \(3,\), got \(4,\)"):
+        interop.to_nnx(wrong)
 
 
 def test_a_mismatch_says_which_parameter():

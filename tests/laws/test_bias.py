@@ -87,6 +87,56 @@ def test_mapped(form, axes, rng):
     assert_all_close(got, jax.vmap(afterwards(form), axes)(*stacked))
 
 
+# The operands that the result is linear in: those of one product, and the bias.
+LINEAR = {"x": (0,), "w": (1,), "bias": (2,), "x_bias": (0, 2), "w_bias": (1, 2)}
+
+
+@pytest.mark.parametrize("dtype", rows(["float64", "complex128"], default=["float64"]))
+@pytest.mark.parametrize("linear", rows(list(LINEAR), default=["x_bias", "w"]))
+@each_form
+def test_transposed(form, linear, dtype, rng):
+    """By itself, mapped and in a scan that adds up the cotangents of what every step reads."""
+    operands = operands_of(form, rng, dtype)
+    moved = [operands[i] for i in LINEAR[linear]]
+
+    def of(f):
+        def call(*moved):
+            every = dict(enumerate(operands)) | dict(zip(LINEAR[linear], moved, strict=True))
+            return f(*every.values())
+
+        def repeated(*moved):
+            return jax.lax.scan(lambda _, scale: (None, scale * call(*moved)), None, scales)[1]
+
+        def mapped(*moved):
+            return jax.vmap(lambda *args: call(*args))(*(jnp.stack([a, 2 * a]) for a in moved))
+
+        scales = jnp.arange(1.0, 4.0)
+        for g in (call, repeated, mapped):
+            y = jax.eval_shape(g, *moved)
+            weights = jnp.cos(jnp.arange(y.size)).reshape(y.shape).astype(y.dtype)
+            yield jax.linear_transpose(g, *moved)(weights)
+
+    got, want = jax.jit(lambda: [list(of(f(form))) for f in (within, afterwards)])()
+    assert_all_close(got, want)
+
+
+def test_transposed_line_of_the_report():
+    x, w, b = jnp.ones((1, 3, 1)), jnp.ones((2, 1, 1)), jnp.ones(1)
+    pull = jax.linear_transpose(lambda x, b: jtconv.conv_transpose(x, w, b), x, b)
+    dx, db = pull(jnp.ones((1, 4, 1)))
+    np.testing.assert_array_equal(dx[0, :, 0], [2, 2, 2])
+    np.testing.assert_array_equal(db, [4])
+
+
+@pytest.mark.parametrize("function", [jtconv.conv_transpose, jtconv.conv])
+def test_no_transpose_in_input_and_kernel_at_once(function):
+    operands = jnp.ones((1, 3, 1)), jnp.ones((2, 1, 1)), jnp.ones(1)
+    for given in (operands, operands[:2]):
+        y = function(*given)
+        with pytest.raises(TypeError, match="linear in its input or in its kernel"):
+            jax.linear_transpose(function, *given)(y)
+
+
 def test_mapped_over_nothing():
     x, w, bias = jnp.ones((0, 1, 3, 2)), jnp.ones((2, 2, 3)), jnp.ones(3)
     assert jax.vmap(jtconv.conv_transpose, (0, None, None))(x, w, bias).shape == (0, 1, 4, 3)

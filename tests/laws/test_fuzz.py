@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import random
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+import jtconv
 from tests import fuzz, fuzz_case
 from tests.cases import Case
+from tests.compare import assert_close
 from tests.selection import exhaustive
 
 SMALL = Case("k2", (3,), (2,), (2,), (1,), ((0, 0),))
 
 
 @pytest.mark.parametrize(
-    ("seed", "count"), [(11, 10), pytest.param(12, 150, marks=exhaustive)], ids=["some", "many"]
+    ("seed", "count"), [(11, 20), pytest.param(12, 1000, marks=exhaustive)], ids=["some", "many"]
 )
 def test_random_problems(seed, count):
     assert [f"{small.line()}: {trouble}" for small, trouble in fuzz.failures(seed, count)] == []
@@ -33,15 +38,22 @@ def test_a_failing_case_is_made_small():
     )
     small = fuzz.shrunk(Worker(), drawn)
     assert (small.case.kernel, small.dtype, small.case.groups) == ((2,), "float32", 1)
-    assert small.line().startswith("jtconv.")
+    assert small.line().startswith("jax.jit(")
 
 
-def test_a_wrong_number_is_noticed(monkeypatch):
-    assert fuzz_case.trouble(SMALL, "conv_transpose", "auto", "float32") is None
-    loop = fuzz_case.oracle.conv
-    monkeypatch.setattr(fuzz_case.oracle, "conv", lambda *arrays: loop(*arrays) + 1)
-    found = fuzz_case.trouble(SMALL, "conv_transpose", "auto", "float32")
-    assert found == "wrong gradient by the input"
+@pytest.mark.parametrize("asked", fuzz.ASKED)
+def test_a_wrong_number_is_noticed_and_what_is_printed_can_be_run(asked, monkeypatch):
+    fuzzed = fuzz.Fuzzed(SMALL, asked=asked)
+    assert fuzz_case.trouble(fuzzed) is None
+    x, w, y = (np.ones(shape) for shape in (SMALL.x_shape, SMALL.w_shape, SMALL.y_shape))
+    name, sides = fuzz.ASKED[asked][1][0], fuzz_case.sides(fuzzed)
+    arrays, side = {"there": (x, w), "back": (y, w), "kernel": (x, y)}[name], sides[name]
+    printed = eval(fuzzed.line(), {"jax": jax, "jnp": jnp, "jtconv": jtconv})
+    assert_close(printed, side(*arrays))
+    monkeypatch.setattr(
+        fuzz_case, "sides", lambda _: dict.fromkeys(sides, lambda *operands: side(*arrays) + 1)
+    )
+    assert fuzz_case.trouble(fuzzed) == f"wrong {asked}"
 
 
 def test_a_process_that_ends_is_told_and_begun_anew():

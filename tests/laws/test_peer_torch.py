@@ -24,7 +24,7 @@ from tests.selection import exhaustive
 pytestmark = pytest.mark.peer("torch")
 
 SPACE = {1: "W", 2: "HW", 3: "DHW"}
-DEFAULT = {1: 24, 2: 24, 3: 12}
+DEFAULT = {1: 12, 2: 12, 3: 6}
 MANY = {1: 240, 2: 240, 3: 120}
 # Compiling takes nearly all of the time: one program a problem, which LLVM does not optimize.
 UNOPTIMIZED: dict[str, Any] = {"xla_backend_optimization_level": "0"}

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import jtconv
+from jtconv import explain, streaming
 from jtconv.conventions import FROM_TEXT
 from jtconv.problem.call import Call
 from tests.compare import assert_close
@@ -228,3 +229,27 @@ def test_a_wrong_bias_is_told():
         jtconv.explain(shaped(4, 1), shaped(3, 1, 2), [1.0, 2.0])
     with pytest.raises(TypeError, match="time must be True or False"):
         jtconv.explain(shaped(4, 1), shaped(3, 1, 2), time="yes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("op", ["conv_transpose", "conv"])
+def test_what_a_stream_of_it_carries(op):
+    x, w = jax.ShapeDtypeStruct((1, 32, 8), "float32"), jax.ShapeDtypeStruct((6, 8, 2), "float32")
+    keywords: dict[str, Any] = {"stride": 2, "padding": "SAME"}
+    plan = explain(x, w, op=op, streaming=True, **keywords)
+    stream = getattr(streaming, op)(jnp.ones(w.shape, w.dtype), **keywords)
+    told = plan.as_dict()["streaming"]
+    names = ("latency", "tail", "receptive_field")
+    assert [told[name] for name in names] == [getattr(stream, name) for name in names]
+    assert plan.streaming is not None and plan.streaming.carried == stream.carried
+    held = (
+        f"latency {stream.latency}; carries {stream.carried}, instead of {told['instead']['cells']}"
+    )
+    assert held in str(plan)
+    assert explain(x, w, op=op, **keywords).streaming is None
+    with pytest.raises(ValueError, match="axis must be one of the 1 spatial axes"):
+        explain(x, w, op=op, streaming=True, axis=1, **keywords)
+
+
+def test_nothing_carried_is_told():
+    plan = explain(jnp.ones((5, 1)), jnp.ones((2, 1, 1)), stride=2, streaming=True)
+    assert "n -> 2*n cells, latency 0; carries nothing from piece to piece; tail 0" in str(plan)

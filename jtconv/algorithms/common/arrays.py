@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -107,6 +107,15 @@ def groups_to_batch(x: jax.Array, groups: int) -> jax.Array:
 def batch_to_groups(x: jax.Array, groups: int) -> jax.Array:
     """``(g*N, *S, c)`` to ``(N, *S, g*c)``: the inverse."""
     return join_groups(x.reshape(groups, x.shape[0] // groups, *x.shape[1:]))
+
+
+def each_group(function: Callable[[jax.Array], jax.Array], split: jax.Array) -> jax.Array:
+    """``function`` of the array of each group, ``(g, ...)``.
+
+    Groups are an axis of their own, and not so many more examples: XLA keeps a batch that is
+    sharded in its place, but would gather one that is joined with an axis before it.
+    """
+    return function(split[0])[None] if split.shape[0] == 1 else jax.vmap(function)(split)
 
 
 def matrices(x: jax.Array, groups: int) -> jax.Array:

@@ -15,6 +15,7 @@ processing" (IWFHR 2006).
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -44,8 +45,9 @@ def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
         columns = matmul.einsum("gmc,gcn->gmn", rows, _kernel_matrix(w, task), task)
     else:
         columns = matmul.einsum("gmc,gnc->gmn", rows, _kernel_matrix(w, task), task)
-    shape = (task.groups * x.shape[0], *g.x_size, *g.kernel, task.y_channels_per_group)
-    return arrays.batch_to_groups(columns_of.col2im(columns.reshape(shape), g), task.groups)
+    shape = (task.groups, x.shape[0], *g.x_size, *g.kernel, task.y_channels_per_group)
+    col2im = functools.partial(columns_of.col2im, g=g)
+    return arrays.join_groups(arrays.each_group(col2im, columns.reshape(shape)))
 
 
 def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -58,8 +60,8 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
         rows = matmul.einsum("gmn,gcn->gmc", _columns(y, task), _kernel_matrix(w, task), task)
     else:
         rows = matmul.einsum("gmn,gnc->gmc", _columns(y, task), _kernel_matrix(w, task), task)
-    shape = (task.groups * y.shape[0], *task.geometry.x_size, task.x_channels_per_group)
-    return arrays.batch_to_groups(rows.reshape(shape), task.groups)
+    shape = (task.groups, y.shape[0], *task.geometry.x_size, task.x_channels_per_group)
+    return arrays.join_groups(rows.reshape(shape))
 
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
@@ -101,7 +103,8 @@ def _kernel_by_tap(w: jax.Array, task: Task) -> jax.Array:
 def _columns(y: jax.Array, task: Task) -> jax.Array:
     """im2col of ``y``, as rows: ``(g, N*S, K*O // g)``."""
     g = task.geometry
-    columns = columns_of.im2col(arrays.groups_to_batch(y, task.groups), g)
+    im2col = functools.partial(columns_of.im2col, g=g)
+    columns = arrays.each_group(im2col, arrays.split_groups(y, task.groups))
     width = math.prod(g.kernel) * task.y_channels_per_group
     return columns.reshape(task.groups, y.shape[0] * math.prod(g.x_size), width)
 

@@ -28,6 +28,19 @@ def count(size: int, most: int, each: int, task: Task) -> int:
     return min(-(-size // each), task.geometry.axes[0].x_size)
 
 
+def spreads(task: Task, wanted: int) -> str:
+    """What may meet a zero where `im2col` computes the tiles: see `Algorithm.spreads`."""
+    missed = task.geometry.has_misses
+    filled = wanted > 1 and RowTiles.of(task, wanted).missing > 0
+    match task.side:
+        case "dgrad":
+            return "w" if filled else ""
+        case "fprop":
+            return "w" if missed or filled else ""
+        case "wgrad":
+            return "x" * missed + "y" * filled
+
+
 def run(compute: SideFunction, a: jax.Array, b: jax.Array, task: Task, wanted: int) -> jax.Array:
     """``compute(a, b, task)``, whichever side it is of, in about ``wanted`` tiles."""
     if wanted <= 1:
@@ -59,6 +72,11 @@ class RowTiles:
         """Rows of x in a tile."""
         return self.each.geometry.axes[0].x_size
 
+    @property
+    def missing(self) -> int:
+        """Rows of zeros that the last tile is filled up with."""
+        return self.count * self.rows - self.task.geometry.axes[0].x_size
+
     def _starts(self, number: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Where a tile starts in x and in the full output."""
         return number * self.rows, number * self.rows * self.task.geometry.axes[0].stride
@@ -80,9 +98,8 @@ class RowTiles:
 
     def _padded(self, x: jax.Array) -> jax.Array:
         """``x`` with rows of zeros up to a whole number of tiles."""
-        missing = self.count * self.rows - self.task.geometry.axes[0].x_size
         rank = len(self.task.geometry)
-        return arrays.pad_space(x, [(0, missing)] + [(0, 0)] * (rank - 1))
+        return arrays.pad_space(x, [(0, self.missing)] + [(0, 0)] * (rank - 1))
 
     def _uncropped(self, y: jax.Array) -> jax.Array:
         """``y`` as a full output that holds all tiles."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -28,7 +29,8 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w: im2col of y against x."""
     g, n = task.geometry, x.shape[0]
-    columns = overlap_add.im2col(arrays.groups_to_batch(y, g.groups), g)
+    im2col = functools.partial(overlap_add.im2col, g=g)
+    columns = arrays.each_group(im2col, arrays.split_groups(y, g.groups))
     width = math.prod(g.kernel) * task.y_channels_per_group
     columns = columns.reshape(g.groups, n * math.prod(g.x_size), width)
     w = matmul.correlate(arrays.matrices(x, g.groups), columns, task)

@@ -94,7 +94,7 @@ def _form(task: Task) -> Sides:
 def _stride1(task: Task) -> Task:
     """The stride-1 task: only the blocks that the output touches are computed."""
     axes = tuple(
-        Axis(a.x_size, -(-a.kernel // a.stride), _block_count(a), 1, a.dilation, a.lo // a.stride)
+        Axis(a.x_size, -(-a.kernel // a.stride), block_count(a), 1, a.dilation, a.lo // a.stride)
         for a in task.geometry
     )
     channels = math.prod(task.geometry.stride) * task.y_channels
@@ -104,7 +104,7 @@ def _stride1(task: Task) -> Task:
 # Blocks of ``stride`` cells as channels, the groups first: how y and the kernel look in that task.
 
 
-def _block_count(axis: Axis) -> int:
+def block_count(axis: Axis) -> int:
     """Blocks that the output touches, counted from the start of the full output."""
     return -(-(axis.lo % axis.stride + axis.y_size) // axis.stride)
 
@@ -112,7 +112,7 @@ def _block_count(axis: Axis) -> int:
 def _of_y(y: jax.Array, task: Task) -> jax.Array:
     """``y`` as ``(N, *blocks, g * s * o)``."""
     g = task.geometry
-    sizes = [_block_count(a) * a.stride for a in g]
+    sizes = [block_count(a) * a.stride for a in g]
     whole = arrays.window(y, [-(a.lo % a.stride) for a in g], sizes)
     return _joined(arrays.space_to_depth(whole, g.stride), task)
 

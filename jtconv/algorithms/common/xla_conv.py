@@ -12,13 +12,16 @@ made.  Such an axis is padded, and its output cropped.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from jtconv.algorithms.common import arrays
-from jtconv.problem.geometry import Axis
+from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.layout import adjoint_kernel
-from jtconv.problem.task import Cost, Task
+from jtconv.problem.task import ROLES, Cost, Task
 
 _SPACE = "DHWT"
 
@@ -50,7 +53,7 @@ def crop_first(y: jax.Array, pads: arrays.Pads) -> tuple[jax.Array, list[tuple[i
     """
     cut, zeros = split_pads(pads)
     left = [n + lo + hi for n, (lo, hi) in zip(y.shape[1:-1], cut, strict=True)]
-    if min(left) < 1:
+    if min(left, default=1) < 1:
         return lax.optimization_barrier(arrays.pad_space(y, pads)), [(0, 0)] * len(left)
     return arrays.pad_space(y, cut), zeros
 
@@ -61,8 +64,19 @@ def is_taken_for_groups(axis: Axis, task: Task) -> bool:
     return task.groups == 1 and halves and axis.crops == (1, 1)
 
 
-def strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
-    """fprop, ``y, w -> x``, as ``conv_general_dilated`` with window strides."""
+def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """dgrad, ``x, w -> y``: ``lhs_dilation = s`` and the flipped kernel."""
+    g = task.geometry
+    if not _is_heavy(task):
+        return _lhs_dilated(x, lax.rev(w, range(len(g))), task)
+    space = range(1, 1 + len(g))
+    reversed_axes = Geometry(tuple(replace(a, lo=a.hi) for a in g), g.groups)
+    y = _lhs_dilated(lax.rev(x, space), w, replace(task, geometry=reversed_axes))
+    return lax.rev(y, space)
+
+
+def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
+    """fprop, ``y, w -> x``: ``window_strides = s``, the plain strided convolution."""
     g = task.geometry
     y, pads = crop_first(y, g.crops)
     return lax.conv_general_dilated(
@@ -76,6 +90,69 @@ def strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
         precision=task.precision,
         preferred_element_type=element_type(task),
     )
+
+
+def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """wgrad, ``x, y -> w``: ``rhs_dilation = s``, batch and channels exchanged."""
+    g = task.geometry
+    y, pads = crop_first(y, g.crops)
+    w = lax.conv_general_dilated(
+        y,
+        x,
+        window_strides=g.dilation,
+        padding=pads,
+        rhs_dilation=g.stride,
+        dimension_numbers=dimension_numbers(task, "C_N", "I_O", "N_C"),
+        batch_group_count=g.groups,
+        precision=task.precision,
+        preferred_element_type=element_type(task),
+    )
+    w = w.reshape(task.y_channels_per_group, *g.kernel, g.groups, task.x_channels_per_group)
+    w = jnp.moveaxis(w, (-1, -2, 0), (-3, -2, -1))
+    return w.reshape(*g.kernel, task.x_channels_per_group, task.y_channels)
+
+
+def _is_heavy(task: Task) -> bool:
+    """Whether the kernel is more to reverse than x and y, which give the same reversed both."""
+    kernel_bytes = task.w_elements * task.dtype.itemsize
+    return task.platform == "cpu" and 2 * kernel_bytes > task.operand_bytes
+
+
+def _lhs_dilated(x: jax.Array, flipped: jax.Array, task: Task) -> jax.Array:
+    """Zeros between the cells of x, then a convolution with a kernel that is flipped already."""
+    g = task.geometry
+    cut, pads = split_pads(
+        [(a.effective_kernel - 1 - a.lo, a.effective_kernel - 1 - a.hi) for a in g]
+    )
+    for number, axis in enumerate(g):
+        if is_taken_for_groups(axis, task):
+            cut[number], pads[number] = (-1, -1), (1, 1)
+    y = lax.conv_general_dilated(
+        x,
+        flipped,
+        window_strides=(1,) * len(g),
+        padding=pads,
+        lhs_dilation=g.stride,
+        rhs_dilation=g.dilation,
+        dimension_numbers=dimension_numbers(task, "N_C", "_IO", "N_C"),
+        feature_group_count=g.groups,
+        precision=task.precision,
+        preferred_element_type=element_type(task),
+    )
+    return arrays.pad_space(y, cut)
+
+
+def spreads(task: Task) -> str:
+    """The operand that meets zeros beside or between the cells of the other.
+
+    Some of XLA's convolutions pass over these; which, differs from one compiler to the next.
+    Groups may be made one, with zeros in the kernel between them.
+    """
+    pointwise = all(a.kernel == a.stride == 1 for a in task.geometry)
+    if task.groups > 1 or task.side == "wgrad":
+        return ROLES[task.side][:2]
+    met = not task.geometry.has_misses and (task.side == "fprop" or pointwise)
+    return "" if met else "w"
 
 
 def cost(task: Task) -> Cost:

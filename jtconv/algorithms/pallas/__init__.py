@@ -81,6 +81,11 @@ def cost(task: Task) -> Cost:
     return Cost(task.multiply_adds, task.w_elements * task.dtype.itemsize)
 
 
+def spreads(task: Task) -> str:
+    """Of kernel gradients, both; numbers that take part in no product are masked."""
+    return "xy" if task.side == "wgrad" else ""
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     return biased(x, w, None, task)

@@ -91,8 +91,8 @@ class AxisSchedule:
             return a.kernel
         period = a.stride // self._gcd
         steps = (a.kernel + period - 1 - self._first_tap(phase)) // period
-        divides = (phase + a.lo % a.stride) % self._gcd == 0
-        return steps * divides
+        remainder = (phase + a.lo % a.stride) % self._gcd
+        return steps * ((self._gcd - remainder) // self._gcd)  # none but where it divides
 
     def step(self, phase: Any, number: Any) -> Step:
         """Step ``number`` of a result phase."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jtconv
-from jtconv import extras
+from jtconv import devices, extras
 from jtconv.models.train import data as sources
 from jtconv.models.train import dcgan, segmentation
 from jtconv.models.train.results import Folder, Run
@@ -80,6 +80,7 @@ def run(
     finished run further. The folder holds the checkpoints, pictures of results, and
     metrics.json.
     """
+    _check_device()
     recipe = RECIPES[model]
     if data is not None and data != recipe.data:
         raise typer.BadParameter(
@@ -98,6 +99,14 @@ def run(
         typer.echo(path)
     for name, value in results.metrics.items():
         typer.echo(f"{name}: {value}")
+
+
+def _check_device() -> None:
+    try:
+        devices.default()
+    except devices.NoDevice as error:
+        typer.secho(f"Error: {error}", err=True, fg="red")
+        raise typer.Exit(1) from None
 
 
 def _folder(out: Path, identity: Run) -> Folder:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jtconv import devices
 from jtconv.algorithms.common import arrays
 from jtconv.algorithms.pallas.hopper import implicit_gemm, kernel_gradient
 from jtconv.algorithms.pallas.hopper.implicit_gemm import (
@@ -48,10 +49,9 @@ def refuse(task: Task) -> str | None:
 
 def _other_gpu() -> str | None:
     """The capability of the GPU here, if there is one and it is no Hopper."""
-    if jax.default_backend() != "gpu":
-        return None
-    capability = str(getattr(jax.devices()[0], "compute_capability", "unknown"))
-    return None if capability.startswith("9.") else capability
+    here = devices.of_platform("cuda")
+    capability = str(getattr(here, "compute_capability", "unknown"))
+    return None if here is None or capability.startswith("9.") else capability
 
 
 def _is_exact(task: Task) -> bool:

@@ -22,6 +22,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
+from jtconv import devices
 from jtconv.algorithms.pallas.interpret import simulation
 
 MULTIPROCESSORS = 132  # of an H100 or H200; where there is a GPU it tells
@@ -92,7 +93,7 @@ class Work(Protocol):
 
 def launch(result: jax.ShapeDtypeStruct, work: Work, dtype: Any) -> Any:
     """The kernel as a function of arrays of ``dtype``."""
-    simulated, here = simulation(), jax.devices()[0]
+    simulated, here = simulation(), devices.of_platform("cuda")
     multiprocessors = getattr(here, "core_count", MULTIPROCESSORS)
     return plgpu.kernel(
         partial(_kernel, work=work),

@@ -212,7 +212,7 @@ def _masked(rows: jax.Array, mask: layout.Mask) -> jax.Array:
     channels, lane = rows.shape[1] // len(mask), lax.broadcasted_iota(jnp.int32, rows.shape, 1)
     runs = [(a * channels <= lane) & (lane < b * channels) for a, b in _runs(mask)]
     # Selected at 32 bits at least: masks of the lanes of halves are another matter.
-    wide = jnp.promote_types(rows.dtype, jnp.float32)
+    wide = jnp.float32 if rows.dtype.itemsize < 4 else rows.dtype
     return jnp.where(reduce(or_, runs), rows.astype(wide), jnp.zeros((), wide)).astype(rows.dtype)
 
 

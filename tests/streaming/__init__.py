@@ -1,0 +1,1 @@
+"""Pieces, however cut, are the whole."""
