@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jtconv import api
+from jtconv import api, borders
 from jtconv.conventions import flax
 from jtconv.dispatch.choose import parse_method
 from jtconv.problem import arguments, padding
@@ -108,4 +108,4 @@ def _wrapped(
         ),
         strict=True,
     )
-    return jnp.pad(x, [(0, 0), *wraps, (0, 0)], mode="wrap"), list(crops)
+    return borders.pad(x, "CIRCULAR", wraps), list(crops)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
 from jtconv.problem.padding import Crops
+from jtconv.problem.symbolic import is_symbolic
 from jtconv.problem.task import Op
 
 PerAxis = tuple[int, ...]
@@ -66,6 +67,8 @@ def _zeros(axis: Axis) -> Crops:
 
     As many as in front where that can be, else as few as there can be without cutting cells off.
     """
+    if is_symbolic(axis.hi):
+        return axis.crops
     if axis.lo >= 0 and 0 <= axis.lo - axis.hi < axis.stride:
         return axis.lo, axis.lo
     return axis.lo, min(max(axis.hi, 0), axis.hi + axis.stride - 1)

@@ -37,8 +37,15 @@ def parse_method(method: Any) -> tuple[str, ...]:
     return tuple(arguments.choice("method", name, ("auto", *ALGORITHMS)) for name in names)
 
 
+# The method whose code asks for no size, so that it can be exported for all of them.
+ANY_SIZE = "dilated"
+
+
 def refusal(name: str, task: Task) -> str | None:
     """Why method ``name`` cannot do ``task``; None where it can."""
+    if task.geometry.is_symbolic and name != ANY_SIZE:
+        numbers = f"it is written for sizes that are numbers, and {task.symbols} here are not"
+        return f"{numbers} ({ANY_SIZE!r} takes any)"
     return ALGORITHMS[name].refuse(task)
 
 
@@ -162,6 +169,8 @@ def advised(task: Task) -> Choice | None:
 
 def automatic(task: Task) -> Choice:
     """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
+    if task.geometry.is_symbolic:
+        return Choice(ANY_SIZE, "the sizes are symbolic, and it takes any")
     return advised(task) or ruled(task, RULES)
 
 

@@ -22,7 +22,7 @@ from jtconv.dispatch.choose import (
 from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
 from jtconv.plan.plan import MethodRow, Plan, SidePlan, StreamPlan
-from jtconv.problem import arguments, dtypes
+from jtconv.problem import arguments, dtypes, symbolic
 from jtconv.problem.call import Call
 from jtconv.problem.stream import StreamCall
 from jtconv.problem.task import SIDES, Op, Task
@@ -83,6 +83,8 @@ def explain(
     timed = dtypes.flag("time", time)
     in_pieces = dtypes.flag("streaming", streaming)
     call = Call.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
+    if timed:
+        symbolic.check_numbers("x", call.geometry.x_size, "time measures one size")
     if bias is not None:
         dtypes.check_bias(_checked("bias", bias), call.out_channels, x)
     layer = conventions.Layer(call, bias is not None, flip)

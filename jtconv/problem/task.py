@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jtconv.problem.geometry import Geometry
+from jtconv.problem.symbolic import is_symbolic
 
 Op = Literal["conv_transpose", "conv"]
 Side = Literal["dgrad", "fprop", "wgrad"]
@@ -87,6 +88,12 @@ class Task:
     def groups(self) -> int:
         """Channel groups."""
         return self.geometry.groups
+
+    @property
+    def symbols(self) -> str:
+        """The sizes that are not numbers, for messages."""
+        sizes = (*self.geometry.x_size, *self.geometry.y_size)
+        return ", ".join(dict.fromkeys(str(size) for size in sizes if is_symbolic(size)))
 
     @property
     def x_channels_per_group(self) -> int:

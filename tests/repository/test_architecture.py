@@ -39,10 +39,10 @@ def tree(file: str) -> ast.Module:
     return ast.parse((HOME / file).read_text(encoding="utf-8"), file)
 
 
-def imported(file: str) -> set[str]:
-    """Every module a file imports, wherever in it, as a dotted name."""
+def imported(file: str, at_once: bool = False) -> set[str]:
+    """Every module a file imports, wherever in it or ``at_once``, as a dotted name."""
     names = set()
-    for node in ast.walk(tree(file)):
+    for node in tree(file).body if at_once else ast.walk(tree(file)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -127,7 +127,7 @@ def test_no_module_has_the_name_of_a_public_function(parent, name):
 def needs(name: str) -> set[str]:
     """The outside modules that importing a file of problem/ brings in, through others there too."""
     outside: set[str] = set()
-    for dotted in imported(f"problem/{name}.py"):
+    for dotted in imported(f"problem/{name}.py", at_once=True):
         inside = dotted.startswith("jtconv.problem.")
         outside |= needs(dotted.split(".")[2]) if inside else {dotted.split(".")[0]}
     return outside
