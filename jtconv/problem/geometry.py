@@ -73,7 +73,13 @@ class Axis:
 
     @classmethod
     def cropped(
-        cls, x_size: Size, kernel: int, stride: int = 1, dilation: int = 1, lo: int = 0, hi: int = 0
+        cls,
+        x_size: Size,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        lo: Size = 0,
+        hi: Size = 0,
     ) -> Axis:
         """The axis whose output is the full one less ``lo`` cells in front and ``hi`` behind."""
         full = (x_size - 1) * stride + dilation * (kernel - 1) + 1

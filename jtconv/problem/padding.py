@@ -14,7 +14,7 @@ from typing import Any
 
 from jtconv.problem import arguments, symbolic
 
-Crops = tuple[int, int]
+Crops = tuple[symbolic.Size, symbolic.Size]
 
 
 def effective_kernels(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
