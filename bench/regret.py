@@ -10,6 +10,7 @@ a file of times judges every later choice, too.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -17,10 +18,10 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -31,7 +32,7 @@ from bench.candidates import Json, from_json, to_json
 from jtconv.dispatch.choose import automatic
 
 SCHEMA = 1
-PATIENCE_S = 60.0  # for one candidate to be compiled and run twice, or for all to take their turns
+PATIENCE_S = 20.0  # for one candidate to be compiled and run twice, or for all to take their turns
 NO_MATTER_S = 1e-4  # rows whose best and chosen are nearer than this are not judged
 SHOWN = 15  # losing rows of the table
 
@@ -99,19 +100,43 @@ class Worker:
         self._process.wait()
 
 
-def measure(
-    seed: int, count: int, dtypes: Iterable[str], rounds: int, console: Console
-) -> Json:
-    """Times of every algorithm on every side of ``count`` layers of each dtype."""
-    layers = [one for dtype in dtypes for one in random_layers.draw(seed, count, dtype)]
-    worker, rows, about = Worker(), [], machine.describe()
+@dataclass(frozen=True)
+class Sweep:
+    """So many layers of a seed in each dtype, or as many as can be timed in some minutes."""
+
+    seed: int
+    layers: int
+    dtypes: tuple[str, ...]
+    rounds: int
+    minutes: float
+
+
+def run(sweep: Sweep, old: Path | None, new: Path | None, console: Console) -> None:
+    """Judge the choice by times of an ``old`` file, or by times measured and kept in a ``new``."""
+    if old:
+        show(load(old), console)
+        return
+    report = measure(sweep, console, new)
+    show(report, console)
+
+
+def measure(sweep: Sweep, console: Console, keep: Path | None = None) -> Json:
+    """Times of every algorithm on every side of the layers; kept as they come."""
+    each = [random_layers.draw(sweep.seed, sweep.layers, dtype) for dtype in sweep.dtypes]
+    layers = list(itertools.chain(*zip(*each, strict=True)))  # dtypes in turn: time may run out
+    worker, end = Worker(), time.monotonic() + 60 * sweep.minutes
+    plan = {"suite": "regret", **asdict(sweep)}
+    report: Json = {"schema": SCHEMA, "machine": machine.describe(), "plan": plan, "rows": []}
     for layer in track(layers, "regret", console=console):
+        if time.monotonic() > end:
+            break
         for task in layer.tasks:
-            row = worker.row({**to_json(task), "rounds": rounds})
-            rows.append({"layer": layer.name, **row})
+            row = worker.row({**to_json(task), "rounds": sweep.rounds})
+            report["rows"].append({"layer": layer.name, **row})
+        if keep:
+            save(report, keep)
     worker.close()
-    plan = {"suite": "regret", "seed": seed, "layers": count, "rounds": rounds}
-    return {"schema": SCHEMA, "machine": about, "plan": plan, "rows": rows}
+    return report
 
 
 @dataclass(frozen=True)
@@ -133,19 +158,39 @@ class Regret:
         return 1.0 if near else self.chosen_s / self.best_s
 
 
-def judge(rows: Iterable[Json], statistic: str = "median_s") -> Iterator[Regret]:
+def measured(row: Json) -> dict[str, float]:
+    """Seconds of every method that was timed: its fastest sample, the one least disturbed.
+
+    Methods that are one program (`bench.candidates.why_untried`) share what was seen of any.
+    """
+    times = {name: t["best_s"] for name, t in row["times"].items()}
+    alike = [name for name in ("dilated", *_same_program(row)) if name in times]
+    fastest = min((times[name] for name in alike), default=0.0)
+    return {
+        name: fastest if name == "dilated" else seconds
+        for name, seconds in times.items()
+        if name == "dilated" or name not in alike
+    }
+
+
+def _same_program(row: Json) -> list[str]:
+    groups = row["channels"][0]
+    return ["dense"] * (groups == 1) + ["vjp"] * (row["side"] == "fprop")
+
+
+def judge(rows: Iterable[Json]) -> Iterator[Regret]:
     """The choice of now, by the times of these rows."""
     for row in rows:
-        times = {method: t[statistic] for method, t in row["times"].items()}
+        times = measured(row)
         if not times:
             continue
         chosen = automatic(from_json(row)).method
+        if chosen in _same_program(row):
+            chosen = "dilated"
         best = min(times, key=lambda name: times[name])
         # a choice that was not timed was given up, or would hold or compute out of all proportion
         taken = times.get(chosen, PATIENCE_S)
-        yield Regret(
-            row["layer"], row["side"], row["dtype"], chosen, best, taken, times[best]
-        )
+        yield Regret(row["layer"], row["side"], row["dtype"], chosen, best, taken, times[best])
 
 
 def show(report: Json, console: Console) -> None:
@@ -185,4 +230,4 @@ def save(report: Json, path: Path) -> None:
     """One row a line."""
     rows = ",\n".join(json.dumps(row) for row in report["rows"])
     head = json.dumps({name: part for name, part in report.items() if name != "rows"}, indent=1)
-    path.write_text(f"{head[:-2]},\n \"rows\": [\n{rows}\n]}}\n")
+    path.write_text(f'{head[:-2]},\n "rows": [\n{rows}\n]}}\n')

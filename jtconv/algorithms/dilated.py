@@ -14,10 +14,10 @@ convolution arithmetic for deep learning", arXiv:1603.07285, relationship 14).
 
 from __future__ import annotations
 
-from jtconv.algorithms.common.xla_conv import cost, dgrad, fprop, spreads, wgrad
+from jtconv.algorithms.common.xla_conv import cost, dgrad, fprop, spreads, wgrad, work
 from jtconv.problem.task import Task
 
-__all__ = ["cost", "dgrad", "fprop", "refuse", "spreads", "wgrad"]
+__all__ = ["cost", "dgrad", "fprop", "refuse", "spreads", "wgrad", "work"]
 
 
 def refuse(task: Task) -> str | None:

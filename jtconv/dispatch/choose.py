@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
 from jtconv.devices import PLATFORMS
-from jtconv.dispatch.rules import RULES, Rule, holds_too_much
+from jtconv.dispatch import model
+from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
 
@@ -123,13 +124,14 @@ def keeps_infinities(wanted: tuple[str, ...], chosen: Choice, task: Task) -> boo
 
     A method asked for by name is that method and nothing else. ``auto`` goes no further than
     XLA's own convolution, which is "dilated": where it has a library, that one spreads what is in
-    the kernel of a padded convolution, too. The exception is the gradient by the kernel, where to
-    contain what is in x took up to 1.6 times as long, and twice as long to compile. On accelerators
-    a branch would wait for the host.
+    the kernel of a padded convolution, too, and nothing of what is in y. The exception is the
+    gradient by the kernel, where to contain what is in x took up to 1.6 times as long, and twice as
+    long to compile. On accelerators a branch would wait for the host.
     """
     if "auto" not in wanted or chosen.method == "dilated" or task.platform != "cpu":
         return False
-    return task.side == "dgrad" or (task.side == "fprop" and chosen.method == "taps")
+    further = chosen.method in ("taps", "fold", "dense")
+    return task.side == "dgrad" or (task.side == "fprop" and further)
 
 
 class Advisor(Protocol):
@@ -168,17 +170,39 @@ def advised(task: Task) -> Choice | None:
 
 
 def automatic(task: Task) -> Choice:
-    """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
+    """What the advisor says, else the static choice."""
     if task.geometry.is_symbolic:
         return Choice(ANY_SIZE, "the sizes are symbolic, and it takes any")
-    return advised(task) or ruled(task, RULES)
+    return advised(task) or static(task)
 
 
-def ruled(task: Task, rules: Iterable[Rule]) -> Choice:
-    """The first of ``rules`` that fits, whose method can do the task in bounds."""
+def static(task: Task, without: Collection[str] = ()) -> Choice:
+    """The choice by side, shape, dtype and platform alone: modelled on CPUs, by rules elsewhere."""
+    if task.platform == "cpu":
+        return modelled(task, without)
+    return ruled(task, without)
+
+
+def modelled(task: Task, without: Collection[str] = ()) -> Choice:
+    """What takes least time by the model."""
+    first, *others = model.ranked(task, without)
+    reason = f"modelled {first}"
+    if others:
+        reason += f"; next {others[0].method} {model.milliseconds(others[0].seconds)}"
+    if note(first.method, task):
+        reason += (
+            " (errors are relative to the largest numbers, inf and NaN spread: name a method or a "
+            "precision to do without)"
+        )
+    return Choice(first.method, reason)
+
+
+def ruled(task: Task, without: Collection[str] = ()) -> Choice:
+    """The first rule that fits, whose method can do the task in bounds."""
     least: Choice | None = None  # the first that holds too much, for want of a better one
-    for rule in rules:
-        if rule.fits(task) and refusal(rule.method, task) is None:
+    for rule in RULES:
+        possible = rule.method not in without and refusal(rule.method, task) is None
+        if possible and rule.fits(task):
             choice = Choice(rule.method, rule.reason)
             if not holds_too_much(task, cost(rule.method, task)):
                 return choice

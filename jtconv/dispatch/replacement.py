@@ -16,15 +16,13 @@ from dataclasses import dataclass
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import WithNote
-from jtconv.dispatch.choose import ADVISOR, Advisor, Choice, advised, ruled
-from jtconv.dispatch.rules import RULES
+from jtconv.dispatch.choose import ADVISOR, Advisor, Choice, advised, static
 from jtconv.problem.reading import Form
 from jtconv.problem.task import Side, Task
 
 HALVES = ("bfloat16", "float16")
 XLA = "xla"  # the method of a choice that leaves a convolution as it is
 NOTED = tuple(name for name, method in ALGORITHMS.items() if isinstance(method, WithNote))
-EXACT = tuple(rule for rule in RULES if rule.method not in NOTED)
 
 # Milliseconds that XLA's own convolution and ours took, in one layer.
 Times = tuple[float, float]
@@ -59,7 +57,7 @@ class Replacement:
 
 def candidate(task: Task) -> Choice:
     """The method of ours that computes ``task``, whether it is faster than XLA's or not."""
-    return _measured(task) or ruled(task, EXACT)
+    return _measured(task) or static(task, without=NOTED)
 
 
 def replacement(task: Task, form: Form) -> Replacement:
@@ -74,8 +72,6 @@ def replacement(task: Task, form: Form) -> Replacement:
         return Replacement(Choice(XLA, f"as jtconv would compute it: {choice.reason}"))
     if _measured(task):
         return Replacement(choice, _tuned_gain(task, choice.method))
-    if choice.method == "scatter":
-        return Replacement(Choice(XLA, "no method of ours that is fast can do it"))
     for slow in SLOW:
         if task.side in slow.times and task.dtype.name in slow.dtypes and slow.when(task, form):
             reason = f"{slow.reason}; {choice.reason}"

@@ -1,39 +1,91 @@
-"""The static choice: never the slowest method, and none that holds memory out of proportion."""
+"""The choice on CPUs: by a model that knows every quantity, in bounds of memory and compiling."""
 
 from __future__ import annotations
 
 import itertools
+import math
+import re
+from dataclasses import replace
 
 import jax.numpy as jnp
 import pytest
+from jax import lax
 
 from bench.cases import CASES
-from jtconv.dispatch import choose, rules
+from jtconv.algorithms import ALGORITHMS
+from jtconv.algorithms.algorithm import Modelled
+from jtconv.algorithms.common.work import TERMS
+from jtconv.dispatch import choose, model, rules
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Task
 
-SINGLE = jnp.dtype("float32")
+SINGLE, HALF = jnp.dtype("float32"), jnp.dtype("bfloat16")
+SIDES = ("dgrad", "fprop", "wgrad")
 
 
-def a_task(side, space, channels, kernel, stride, batch=1):
+def a_task(side, space, channels, kernel, stride=1, batch=1, groups=1, dilation=1, dtype=SINGLE):
     rank = len(space)
-    geometry = Geometry.of(space, (kernel,) * rank, (stride,) * rank)
-    return Task(side, geometry, batch, channels[0], channels[1], SINGLE, SINGLE)
+    sizes = ((n,) * rank for n in (kernel, stride, dilation))
+    geometry = Geometry.of(space, *sizes, groups=groups)
+    return Task(side, geometry, batch, channels[0], channels[1], dtype, dtype)
 
 
-@pytest.mark.parametrize("side", ["dgrad", "fprop", "wgrad"])
-def test_nobody_is_left_to_the_scatter(side):
-    kernels, strides = (1, 2, 3, 5, 8, 9, 16, 31), (1, 2, 3, 4)
-    spaces, channels = ((4096,), (32, 32), (8, 8, 8)), ((3, 64), (64, 3), (64, 64))
-    for space, pair, kernel, stride in itertools.product(spaces, channels, kernels, strides):
-        if len(space) < 3 or kernel < 16:
-            task = a_task(side, space, pair, kernel, stride)
-            assert choose.automatic(task).method != "scatter", task
+VARIOUS = [
+    a_task(side, space, channels, kernel, stride, groups=groups, dilation=dilation, batch=batch)
+    for side, space, (channels, groups), kernel, (stride, dilation), batch in itertools.product(
+        SIDES,
+        ((64,), (9, 8), (4, 5, 3)),
+        (((3, 64), 1), ((64, 2), 1), ((32, 32), 32), ((16, 32), 4)),
+        (1, 2, 5),
+        ((1, 1), (2, 1), (1, 2), (3, 2)),
+        (0, 2),
+    )
+]
+
+
+def test_every_quantity_has_a_rate_and_every_amount_is_one():
+    """Of all that may be chosen, empty batches and four axes too."""
+    known = {name for group in model.TABLE.values() for name in group} | {TERMS}
+    four = [a_task(side, (3, 2, 3, 2), (4, 4), 2) for side in SIDES]
+    for task in (*VARIOUS, *four):
+        for name in model.CANDIDATES:
+            algorithm = ALGORITHMS[name]
+            assert isinstance(algorithm, Modelled)
+            if algorithm.refuse(task) is None:
+                work = algorithm.work(task)
+                assert work.keys() <= known, (name, work.keys() - known)
+                assert all(amount >= 0 and math.isfinite(amount) for amount in work.values())
+
+
+def test_the_choice_is_the_least_or_as_good_as_that():
+    for task in VARIOUS:
+        first, *others = model.ranked(task)
+        assert all(first.seconds <= model.DRAW * other.seconds for other in others)
+        assert choose.automatic(task).method == first.method
+
+
+def test_of_two_that_draw_the_simpler_is_taken(monkeypatch):
+    times = {"gemm": 1.0, "phases": 0.97, "dilated": 1.2}
+    monkeypatch.setattr(
+        model, "estimate", lambda name, task: model.Estimate(name, times.get(name, 9.0), ())
+    )
+    assert choose.automatic(a_task("dgrad", (64,), (3, 64), 4, 2)).method == "gemm"
+    times["phases"] = 0.9
+    assert choose.automatic(a_task("dgrad", (64,), (3, 64), 4, 2)).method == "phases"
+
+
+def test_the_reason_tells_the_time_what_it_goes_to_and_what_is_next():
+    choice = choose.automatic(a_task("fprop", (64, 64), (64, 64), 3))
+    number = r"[\d.e-]+"
+    parts = rf"[a-zA-Z' -]+ {number}"
+    assert re.fullmatch(
+        rf"modelled {number} ms: {parts}, {parts}, {parts}; next \w+ {number}", choice.reason
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_memory_stays_in_proportion(case):
-    for side in ("dgrad", "fprop", "wgrad"):
+    for side in SIDES:
         geometry, batch = case.geometry("small"), case.small[0]
         task = Task(side, geometry, batch, case.channels[0], case.channels[1], SINGLE, SINGLE)
         spent = choose.cost(choose.automatic(task).method, task)
@@ -41,8 +93,53 @@ def test_memory_stays_in_proportion(case):
 
 
 def test_a_method_that_holds_too_much_is_passed_over(monkeypatch):
-    """Patches of nine taps of 256 channels, for three: the next rule has its turn."""
-    task = a_task("fprop", (4096,), (256, 3), 9, 1, batch=4)
-    assert choose.automatic(task).method != "phases"
-    monkeypatch.setattr(rules, "MOST_TIMES", 10**6)
-    assert choose.automatic(task).method == "phases"
+    task = a_task("dgrad", (64, 64), (64, 64), 3)
+    first, second, *_ = model.ranked(task)
+    held = {first.method: 10**12}
+
+    def holds_too_much(task, cost):
+        return cost.temporary_bytes >= 10**12
+
+    monkeypatch.setattr(model, "holds_too_much", holds_too_much)
+    real = ALGORITHMS[first.method].cost
+    monkeypatch.setattr(
+        ALGORITHMS[first.method],
+        "cost",
+        lambda task: replace(real(task), temporary_bytes=held[first.method]),
+    )
+    assert choose.automatic(task).method == second.method
+
+
+def test_the_bound_on_memory_is_a_number_to_give():
+    task = a_task("dgrad", (512, 512), (8, 8), 4, 2)
+    cost = choose.cost("scatter", task)
+    times = cost.temporary_bytes / task.operand_bytes
+    assert rules.holds_too_much(task, cost, 0.9 * times)
+    assert not rules.holds_too_much(task, cost, 1.1 * times)
+
+
+def test_nothing_is_chosen_that_compiles_for_long():
+    for side in SIDES:
+        for task in (
+            a_task(side, (12, 12), (64, 2), 48),
+            a_task(side, (6, 6, 6), (16, 32), 8, dilation=2),
+            a_task(side, (5, 5), (16, 64), 60, 9),
+            a_task(side, (7, 7), (64, 64), 28, groups=64),
+        ):
+            chosen = choose.automatic(task).method
+            assert ALGORITHMS[chosen].work(task).get(TERMS, 0) <= model.MOST_TERMS
+
+
+def test_16_bit_floats_have_rates_of_their_own():
+    single, half = (a_task("dgrad", (32, 32), (64, 64), 3, dtype=d) for d in (SINGLE, HALF))
+    assert model.estimate("gemm", single).seconds != model.estimate("gemm", half).seconds
+
+
+def test_transforms_are_for_many_taps_a_clear_margin_and_no_precision():
+    task = a_task("dgrad", (60, 60), (1, 1), 40)
+    assert choose.automatic(task).method == "fft"
+    asked = replace(task, precision=lax.Precision.HIGHEST)
+    assert choose.automatic(asked).method != "fft"
+    assert choose.static(task, without=("fft",)).method != "fft"
+    few = a_task("dgrad", (600, 600), (1, 1), 15)
+    assert choose.automatic(few).method != "fft"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jtconv.algorithms.common import arrays, matmul, overlap_add, xla_conv
+from jtconv.algorithms.common import arrays, im2col, matmul, overlap_add, xla_conv
+from jtconv.algorithms.common.work import Work
+from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.layout import adjoint_kernel
 from jtconv.problem.task import Task
 
@@ -36,6 +39,15 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     w = matmul.correlate(arrays.matrices(x, g.groups), columns, task)
     w = w.reshape(g.groups, task.x_channels_per_group, *g.kernel, task.y_channels_per_group)
     return arrays.join_groups(jnp.moveaxis(w, 1, -2))
+
+
+def work_of(task: Task) -> Work:
+    """That of XLA's convolution, of one axis as of two, and of im2col for the kernel gradient."""
+    if task.side == "wgrad":
+        return im2col.work_of(task)
+    axes = task.geometry.axes
+    two = Geometry((Axis(1, 1, 1), *axes), task.groups) if len(axes) == 1 else task.geometry
+    return xla_conv.work(replace(task, geometry=two))
 
 
 def _convolved(x: jax.Array, w: jax.Array, pads: arrays.Pads, task: Task) -> jax.Array:
