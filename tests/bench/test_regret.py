@@ -117,7 +117,7 @@ def test_the_command_line_judges_a_file(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit) as end:
         cli.main()
-    assert end.value.code == 0
+    assert not end.value.code
     assert "geometric mean" in capsys.readouterr().out
     (tmp_path / "other.json").write_text("{}")
     with pytest.raises(ValueError, match="not a report of python -m bench --regret"):
