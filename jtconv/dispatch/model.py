@@ -8,7 +8,7 @@ is its time.  Rates are fitted to layers drawn at random, so that nobody's layer
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from jax import lax
@@ -69,7 +69,7 @@ def estimate(method: str, task: Task) -> Estimate:
     return Estimate(method, sum(parts.values()), tuple(parts.items()))
 
 
-def ranked(task: Task, without: Iterable[str] = ()) -> list[Estimate]:
+def ranked(task: Task, without: Collection[str] = ()) -> list[Estimate]:
     """The estimates of all that can do ``task`` in bounds, the one to choose first.
 
     Where none is in bounds, of all that can do it.
