@@ -12,6 +12,7 @@ from collections.abc import Generator
 import jax
 import numpy as np
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from tests import ran
@@ -25,6 +26,10 @@ jax.config.update("jax_default_prng_impl", "rbg")
 # Before any device is asked for: shard_map needs several, and one CPU can play four.
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_enable_x64", True)
+
+# An example that waits for a busy machine is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # Annotations become checks, here and never for users.  What takes whatever a user wrote is left
 # out: its own messages are under test, not beartype's.  So are the primitives, whose rules are

@@ -27,7 +27,12 @@ SHAPES = {
     "uneven": ((3, 5), (2, 3), (3, 2), (2, 3), ((-2, 1), (3, 0))),
 }
 CHANNELS = {"tpu": (3, 2, 1), "hopper": (16, 16, 1), "depthwise": (64, 64, 64)}
-DEFAULT = "hopper-cropped-wgrad", "depthwise-holes-wgrad", "depthwise-k3_s2-dgrad"
+DEFAULT = (
+    "tpu-cropped-wgrad",
+    "hopper-cropped-wgrad",
+    "depthwise-holes-wgrad",
+    "depthwise-k3_s2-dgrad",
+)
 SIDES = ("dgrad", "fprop", "wgrad")
 
 
@@ -37,7 +42,7 @@ def rows():
             for side in SIDES:
                 name = f"{kernel}-{shape}-{side}"
                 marks = [] if kernel == "tpu" else [can_interpret_gpus]
-                if kernel != "tpu" and name not in DEFAULT:
+                if name not in DEFAULT:
                     marks.append(pytest.mark.exhaustive)
                 yield pytest.param(kernel, shape, side, id=name, marks=marks)
 
