@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bench.program import Program
-from bench.timing import SLOW_S, Runner, summary
+from bench.timing import SLOW_S, Runner
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import compute
 from jtconv.dispatch.choose import cost, refusal
@@ -121,8 +121,9 @@ def measure(task: Task, rounds: int, without: list[str]) -> Json:
     _take_turns(runners, rounds)
     for runner in runners:
         program, name = runner.program, runner.implementation
-        row["times"][name] = summary(runner.times) | {"best_s": min(runner.times)}
-        row["compile_s"][name], row["temp_bytes"][name] = program.compile_s, program.temp_bytes
+        row["times"][name] = float(f"{min(runner.times):.4g}")
+        row["compile_s"][name] = round(program.compile_s, 2)
+        row["temp_bytes"][name] = program.temp_bytes
     return row
 
 

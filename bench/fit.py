@@ -27,6 +27,7 @@ from jtconv.dispatch import rates
 
 TOLERANCE = 0.3  # of the logarithm of a ratio: what is further off counts less than squared
 PRIOR = 0.05  # how much a rate is held near its first guess, for want of rows that know better
+PRIOR_KNOWN = 0.3
 LEAST_WEIGHT = 0.15
 
 # What `explain` calls quantities, by how their names begin.
@@ -45,14 +46,16 @@ WORDS = {
     "transforms": ("transformed", "butterflies", "complex"),
     "one loop": ("loop", "row", "tile", "blocks of a loop"),
     "calls": ("calls", "blocks", "groups"),
-    "XLA's convolution": ("YNNPACK", "Eigen", "plain", "transposed conv", "kernel", "read and"),
+    "XLA's convolution": ("swapped", "YNNPACK", "Eigen", "plain", "transposed conv", "kernel", "read and"),
 }
 
 Fitted = dict[str, float]
 
 
-def fit(works: list[Work], seconds: list[float], weights: list[float]) -> Fitted:
-    """Nanoseconds a unit of every quantity."""
+def fit(
+    works: list[Work], seconds: list[float], weights: list[float], known: Fitted | None = None
+) -> Fitted:
+    """Nanoseconds a unit of every quantity; ``known`` are those of a dtype with more rows."""
     names = sorted({name for work in works for name, amount in work.items() if amount})
     amounts = np.array([[work.get(name, 0) for name in names] for work in works]) * 1e-9
     logs, weight = np.log(np.array(seconds)), np.array(weights)
@@ -60,15 +63,19 @@ def fit(works: list[Work], seconds: list[float], weights: list[float]) -> Fitted
     with np.errstate(divide="ignore"):
         alone = np.exp(logs)[:, None] / amounts
     guess = np.log(np.min(np.where(amounts > 0, alone, np.inf), axis=0) / 3)
+    prior = np.full(len(names), PRIOR)
+    for number, name in enumerate(names):
+        if known and name in known:
+            guess[number], prior[number] = math.log(known[name]), PRIOR_KNOWN
 
     def errors(theta: np.ndarray) -> np.ndarray:
         modelled = np.log(amounts @ np.exp(theta))
-        return np.concatenate([weight * (modelled - logs), PRIOR * (theta - guess)])
+        return np.concatenate([weight * (modelled - logs), prior * (theta - guess)])
 
     def slopes(theta: np.ndarray) -> np.ndarray:
         rate = np.exp(theta)
         parts = amounts * rate / (amounts @ rate)[:, None]
-        return np.concatenate([weight[:, None] * parts, PRIOR * np.eye(len(names))])
+        return np.concatenate([weight[:, None] * parts, np.diag(prior)])
 
     found = least_squares(errors, guess, slopes, loss="soft_l1", f_scale=TOLERANCE, max_nfev=300)
     return dict(zip(names, np.exp(found.x).tolist(), strict=True))
@@ -98,10 +105,11 @@ def samples(rows: Iterable[Json], dtype: str) -> tuple[list[Work], list[float], 
 def run(paths: Iterable[Path]) -> str:
     """Fit both dtypes to these files and rewrite `jtconv.dispatch.rates`; what was done."""
     rows = [row for path in paths for row in load(path)["rows"]]
-    single, half = (fit(*samples(rows, dtype)) for dtype in ("float32", "bfloat16"))
-    unknown = sorted(set(single) | set(half))
-    new = {name: (single.get(name), half.get(name)) for name in unknown}
-    rewrite(Path(rates.__file__), new)
+    single = fit(*samples(rows, "float32"))
+    half = fit(*samples(rows, "bfloat16"), known=single)
+    new = {name: (single.get(name), half.get(name)) for name in (*single, *half)}
+    old = {name: pair for group in rates.TABLE.values() for name, pair in group.items()}
+    rewrite(Path(rates.__file__), {**old, **new})  # what no row of these files has is kept
     return f"{len(new)} rates fitted to {len(rows)} rows"
 
 

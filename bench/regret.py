@@ -163,7 +163,7 @@ def measured(row: Json) -> dict[str, float]:
 
     Methods that are one program (`bench.candidates.why_untried`) share what was seen of any.
     """
-    times = {name: t["best_s"] for name, t in row["times"].items()}
+    times = row["times"]
     alike = [name for name in ("dilated", *_same_program(row)) if name in times]
     fastest = min((times[name] for name in alike), default=0.0)
     return {

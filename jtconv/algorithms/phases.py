@@ -59,13 +59,15 @@ def work(task: Task) -> Work:
     g = task.geometry
     if subpixel.possible(g):
         return subpixel.work_of(task)
-    sizes, parts = _phase_sizes(g), [subpixel.work_of_blocks(task, task.y_channels_per_group)]
+    sizes, parts = _phase_sizes(g), []
     for phases in itertools.product(*(a.phases for a in g)):
         if all(p.taps for p in phases):
             parts.append(stride1.work_of(_phase_task(task, phases, sizes)))
             if task.side == "fprop":
                 parts.append(count.moved("copied", task.x_elements, task.x_channels))
-    parts.append({count.TERMS: 3 * len(parts)})
+    terms = max((part.pop(count.TERMS, 0) for part in parts), default=0) + 5 * len(parts)
+    parts.append(subpixel.work_of_blocks(task, task.y_channels_per_group))
+    parts.append({count.TERMS: terms})
     return count.total(*parts)
 
 

@@ -97,7 +97,7 @@ def _terms_of_dgrad(task: Task) -> Work:
         how = "loop terms, few channels" if g.groups == 1 else "loop terms, few channels of groups"
     return {
         how: terms,
-        "loop terms, one by one": terms / max(o, 1) if c > 1 and o < count.LANES else 0,
+        "loop terms, one by one": terms / max(o, 1) if c > FEW and o < count.LANES else 0,
         "loop results": task.y_elements,
         "loop results, beyond cache": task.y_elements * count.beyond_cache(count.NUMBER * full),
         "loop reads": counts * task.x_channels,
@@ -114,13 +114,14 @@ def _terms_of_fprop(task: Task) -> Work:
         wide = g.groups == 1 and o <= FEW and c >= WIDE
         how = "row terms, wide" if wide else "row terms"
     rows = math.prod(g.kernel[:-1]) * len(g.axes[-1].blocks)
+    terms_each = 0.25 if split_axes.is_depthwise(task) else 1.0  # to compile: channels are summed
     size = count.NUMBER * task.y_elements
     return {
         how: terms,
         "row reads": task.y_elements,
         "row reads, beyond cache": task.y_elements * count.beyond_cache(size),
         "rows": rows,
-        count.TERMS: max(rows - g.block_count, 0) * len(g),
+        count.TERMS: max(rows * terms_each - g.block_count, 0) * len(g),
     }
 
 

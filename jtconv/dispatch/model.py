@@ -24,13 +24,17 @@ from jtconv.problem.task import Task
 CANDIDATES = ("dilated", "gemm", "phases", "taps", "vjp", "scatter", "fold", "dense", "fft")
 DRAW = 1.05
 
+# Forms of XLA's convolution whose times no model tells: they vary a hundredfold from one layer to
+# the next, and something else is always faster.
+UNTOLD = {"plain loop, products", "kernel gradient in groups, products"}
+
 # XLA takes some 3 s to compile so many terms.
-MOST_TERMS = 150
+MOST_TERMS = 200
 
 # Kernels of fewer taps are no case for transforms, whatever else; and what else there is has to
 # take so many times as long.
 MANY_TAPS = 256
-CLEAR = 4.0
+CLEAR = 8.0
 DEFAULT_PRECISION = (None, lax.Precision.DEFAULT)
 
 _RATES = {
@@ -76,9 +80,13 @@ def ranked(task: Task, without: Collection[str] = ()) -> list[Estimate]:
     """
     able = [name for name in CANDIDATES if name not in without and _is_one(name, task)]
     kept = [name for name in able if not _is_out_of_bounds(name, task)]
-    estimates = sorted((estimate(name, task) for name in kept or able), key=lambda e: e.seconds)
-    if estimates[0].method == "fft" and not _wins_clearly(task, estimates):
-        estimates = estimates[1:]
+    exact = [name for name in kept if name != "fft"]
+    estimates = [estimate(name, task) for name in exact or able if name != "fft"]
+    estimates.sort(key=lambda e: e.seconds)
+    if "fft" in kept:
+        transforms = estimate("fft", task)
+        if _is_case_for_transforms(task, estimates[0].seconds / transforms.seconds):
+            return [transforms, *estimates]
     drawn = [e for e in estimates if e.seconds <= DRAW * estimates[0].seconds]
     first = min(drawn, key=lambda e: CANDIDATES.index(e.method))
     return [first, *(e for e in estimates if e is not first)]
@@ -96,21 +104,23 @@ def _is_one(method: str, task: Task) -> bool:
 
 
 def _is_out_of_bounds(method: str, task: Task) -> bool:
-    """Whether it would hold too much memory, or compile for too long."""
+    """Whether it would hold too much memory, compile for too long, or take nobody knows how long."""
     if holds_too_much(task, ALGORITHMS[method].cost(task)):
         return True
-    return _work(method, task).get(TERMS, 0) > MOST_TERMS
+    work = _work(method, task)
+    return work.get(TERMS, 0) > MOST_TERMS or not UNTOLD.isdisjoint(work)
 
 
-def _wins_clearly(task: Task, estimates: list[Estimate]) -> bool:
+def _is_case_for_transforms(task: Task, faster: float) -> bool:
     """Whether transforms are worth what they do to small numbers and to infinities.
 
     They spread what is not finite and round relative to the largest numbers, so they are for
-    kernels of very many taps, for problems where all else takes several times as long, and for
-    nobody who asked for a precision.
+    kernels of very many taps, where all else would take some eight times as long, by the model or
+    by its useful products, and for nobody who asked for a precision.  Products of wide groups are
+    matrix products, several times as fast.
     """
     if math.prod(task.geometry.kernel) < MANY_TAPS or task.precision not in DEFAULT_PRECISION:
         return False
-    if task.multiply_adds < 2 * fft.cost(task).multiply_adds:
-        return False
-    return len(estimates) < 2 or estimates[1].seconds > CLEAR * estimates[0].seconds
+    wide = task.x_channels_per_group * task.y_channels_per_group > 4
+    products = task.multiply_adds / max(fft.cost(task).multiply_adds, 1)
+    return faster >= CLEAR or products >= CLEAR * (4 if wide else 1)

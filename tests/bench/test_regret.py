@@ -48,7 +48,7 @@ def test_a_task_comes_back_from_json():
 def a_row(side="dgrad", **milliseconds):
     (layer,) = random_layers.draw(0, 1, "float32")
     task = next(task for task in layer.tasks if task.side == side)
-    times = {name: {"best_s": ms / 1e3} for name, ms in milliseconds.items()}
+    times = {name: ms / 1e3 for name, ms in milliseconds.items()}
     return {"layer": layer.name, **candidates.to_json(task), "times": times, "trouble": {}}
 
 

@@ -83,11 +83,11 @@ def work_of(task: Task, tiles: int = 1, kernel: Work | None = None) -> Work:
     c, o, columns = task.x_channels_per_group, task.y_channels_per_group, task.im2col_elements
     parts = [work.CALL, {"blocks": g.block_count * tiles, work.TERMS: g.block_count * len(g)}]
     if groups > 1:
-        parts.append(work.moved("copied", task.x_elements, c))
+        parts.append(work.split_groups(task.x_elements, c))
     if task.side != "wgrad":
         parts.append(work.times(_kernel_work(task), tiles) if kernel is None else kernel)
     if task.side == "dgrad":
-        fused = groups > 1 and c == 1  # XLA makes one loop of products and sums
+        fused = groups > 1 and c == 1 and tiles == 1  # XLA makes one loop of products and sums
         if not fused:
             parts.append(work.product(groups, task.rows, c, taps * o))
         return work.total(*parts, columns_of.work_of_col2im(task, tiles, fused))

@@ -82,7 +82,7 @@ def work_of_im2col(task: Task, tiles: int = 1) -> Work:
     if blocks > 1:
         parts.append(work.moved("copied", _full_elements(task), o * g.stride[-1]))
     if g.groups > 1:
-        parts.append(work.moved("copied", task.y_elements, o))
+        parts.append(work.split_groups(task.y_elements, o))
     return work.total(*parts)
 
 

@@ -47,18 +47,20 @@ def beyond_cache(size: float) -> float:
 
 def moved(how: str, numbers: float, run: float, held: float | None = None) -> Work:
     """``numbers`` moved in runs of ``run``; ``held`` are bytes in use meanwhile, if not theirs."""
+    work = {how: numbers, f"{how}, runs": numbers / max(run, 1)}
     share = beyond_cache(NUMBER * numbers if held is None else held)
-    return {
-        how: numbers,
-        f"{how}, runs": numbers / max(run, 1),
-        f"{how}, beyond cache": numbers * share,
-    }
+    return {**work, f"{how}, beyond cache": numbers * share} if share else work
 
 
 def transposed(numbers: float) -> Work:
     """``numbers`` moved one by one."""
     share = beyond_cache(NUMBER * numbers)
     return {"transposed": numbers, "transposed, beyond cache": numbers * share}
+
+
+def split_groups(numbers: float, channels: float) -> Work:
+    """``numbers`` brought into an array for each group, in runs of ``channels``."""
+    return moved("copied", numbers, channels) if channels >= LANES else transposed(numbers)
 
 
 def product(

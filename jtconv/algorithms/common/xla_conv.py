@@ -200,6 +200,8 @@ def work(task: Task, transposes: bool = False) -> Work:
         return _work_of_wgrad(task)
     touched = count.total(count.CALL, {"read and written": task.x_elements + task.y_elements})
     taps = math.prod(g.kernel)
+    if task.groups == 1 and taps > math.prod(g.y_size if task.side == "fprop" else g.x_size):
+        return count.total(touched, _work_of_swapped(task))
     if task.side == "fprop":
         fits = all(max(a.x_size, a.effective_kernel) <= a.y_size for a in g)
         kernel = count.transposed(task.w_elements) if c * o > 1 else {}
@@ -239,12 +241,21 @@ def _convolved(way: str, positions: float, taps: int, depth: int, width: int, ta
     patches = positions * taps * task.groups
     if task.groups > 1 and way != "plain loop":
         way = f"{way} in groups"
-    return {
+    sums = {
         f"{way}, products": patches * depth * width,
         f"{way}, patches": patches * depth,
         f"{way}, runs": patches,
-        f"{way}, groups": task.groups if task.groups > 1 else 0,
     }
+    return count.total(sums, {f"{way}, groups": task.groups} if task.groups > 1 else {})
+
+
+def _work_of_swapped(task: Task) -> Work:
+    """Where the kernel has more cells than the input, XLA takes the one for the other."""
+    if task.side == "fprop":
+        met = task.x_elements * math.prod(task.geometry.y_size) * task.y_channels
+    else:
+        met = task.y_elements * math.prod(task.geometry.x_size) * task.x_channels
+    return {"swapped operands, products": met, "swapped operands, kernel": task.w_elements}
 
 
 def _work_of_wgrad(task: Task) -> Work:
@@ -275,8 +286,10 @@ def _work_of_wgrad(task: Task) -> Work:
 
 
 def _work_of_product(task: Task) -> Work:
-    """Without a spatial axis, a matrix product."""
+    """Without a spatial axis, a matrix product; in groups, a loop."""
     c, o = task.x_channels_per_group, task.y_channels_per_group
+    if task.groups > 1:
+        return count.total(count.CALL, _convolved("plain loop", task.batch, 1, c, o, task))
     if task.side == "wgrad":
         return count.total(count.CALL, count.product(task.groups, c, task.batch, o, True))
     inner = (c, o) if task.side == "dgrad" else (o, c)
