@@ -122,7 +122,7 @@ def measure(task: Task, rounds: int, without: list[str]) -> Json:
     for runner in runners:
         program, name = runner.program, runner.implementation
         row["times"][name] = float(f"{min(runner.times):.4g}")
-        row["compile_s"][name] = round(program.compile_s, 2)
+        row["compile_s"][name] = round(program.compile_s or 0.0, 2)
         row["temp_bytes"][name] = program.temp_bytes
     return row
 

@@ -14,15 +14,21 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElaps
 
 from bench import fit, implementations, machine, overhead, regret, report, row, summary, table
 from bench.cases import SizeName, select
+from bench.compiled import command, timed
+from bench.compiled.programs import Setting
 from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
 
 DTYPES = {"f32": ("float32",), "bf16": ("bfloat16",), "both": ("float32", "bfloat16")}
 WHAT: dict[str, tuple[Mode, ...]] = {"both": MODES, "all": (*MODES, "activated"), "sides": SIDES}
+SETTINGS: dict[str, tuple[Setting, ...]] = {"lone": ("lone",), "chain": ("chain",)}
+SETTINGS["both"] = ("lone", "chain")
 WHAT |= {name: (name,) for name in ANSWERS}
 
 
 def bench(
-    suite: Annotated[str, typer.Option(help="quick or full")] = "quick",
+    suite: Annotated[
+        str, typer.Option(help="quick, full; tpu on one; of --compile drawn, networks")
+    ] = "quick",
     case: Annotated[list[str], typer.Option(help="Name or glob; repeatable.")] = [],  # noqa: B006
     mode: Annotated[str, typer.Option(help=", ".join(WHAT))] = "both",
     dtype: Annotated[str, typer.Option(help=", ".join(DTYPES))] = "f32",
@@ -49,6 +55,13 @@ def bench(
     python: Annotated[
         bool, typer.Option("--overhead", help="What calls, tracing and the import cost in Python.")
     ] = False,
+    compile_for: Annotated[
+        str | None,
+        typer.Option("--compile", help="v5e, v6e: count what XLA compiles; run nothing."),
+    ] = None,
+    setting: Annotated[str, typer.Option(help="Of --compile: lone, chain, both")] = "lone",
+    rows: Annotated[Path | None, typer.Option(help="Of --compile: keep and go on here.")] = None,
+    jobs: Annotated[int, typer.Option(help="Of --compile: processes.")] = 1,
     json: Annotated[Path | None, typer.Option(help="Write everything measured here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="PREFIX of PNG and SVG plots.")] = None,
     readme: Annotated[bool, typer.Option(help="Rewrite the table in README.md.")] = False,
@@ -59,6 +72,18 @@ def bench(
 ) -> None:
     """Measure jtconv and its peers on the layers of real networks."""
     console = table.console()
+    if suite == "tpu":
+        timed.run(console)
+        return
+    if compile_for:
+        dtypes = DTYPES[choice("--dtype", dtype, DTYPES)]
+        settings = SETTINGS[choice("--setting", setting, SETTINGS)]
+        choice("--suite", suite, ("quick", "full", "drawn", "networks"))
+        work = command.work(compile_for, suite, case, dtypes, settings, method)
+        command.run(compile_for, work, console, rows, jobs, json)
+        if readme:
+            command.rewrite_readme()
+        return
     if compare_files:
         regressions = report.compare(console, *map(report.load, compare_files))
         raise typer.Exit(1 if regressions else 0)
@@ -67,8 +92,8 @@ def bench(
         raise typer.Exit
     if random:
         dtypes = DTYPES[choice("--dtype", dtype, DTYPES)]
-        sweep = regret.Sweep(seed, layers, dtypes, rounds, minutes)
-        regret.run(sweep, load, json, console)
+        drawn = regret.Sweep(seed, layers, dtypes, rounds, minutes)
+        regret.run(drawn, load, json, console)
         raise typer.Exit
     if load:
         results = report.load(load)

@@ -46,7 +46,15 @@ WORDS = {
     "transforms": ("transformed", "butterflies", "complex"),
     "one loop": ("loop", "row", "tile", "blocks of a loop"),
     "calls": ("calls", "blocks", "groups"),
-    "XLA's convolution": ("swapped", "YNNPACK", "Eigen", "plain", "transposed conv", "kernel", "read and"),
+    "XLA's convolution": (
+        "swapped",
+        "YNNPACK",
+        "Eigen",
+        "plain",
+        "transposed conv",
+        "kernel",
+        "read and",
+    ),
 }
 
 Fitted = dict[str, float]

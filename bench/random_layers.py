@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jtconv.problem.geometry import Axis, Geometry
@@ -28,10 +27,9 @@ class Layer:
 def draw(seed: int, count: int, dtype: str) -> list[Layer]:
     """``count`` layers of one dtype; the same for the same seed, and the first of a longer list."""
     chance = random.Random(f"{seed} {dtype}")
-    layers: Iterator[Layer | None] = iter(lambda: _one(chance, dtype), 0)  # type: ignore[arg-type]
-    found = []
+    found: list[Layer] = []
     while len(found) < count:
-        layer = next(layers)
+        layer = _one(chance, dtype)
         if layer is not None:
             found.append(layer)
     return found

@@ -72,22 +72,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(f"peer {name!r} is not installed in this environment")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A row of "pallas" runs the kernel for TPUs, interpreted; where that refuses it is skipped."""
-    values = getattr(pyfuncitem, "callspec", None)
-    if values is None or not any(v == "pallas" for v in values.params.values() if type(v) is str):
-        return (yield)
-    from jtconv import Unsupported
-    from jtconv.algorithms.pallas.interpret import interpreted
-
-    with interpreted("tpu"):
-        try:
-            return (yield)
-        except Unsupported as refusal:
-            pytest.skip(str(refusal))
-
-
 _finished = itertools.count(1)
 
 

@@ -10,7 +10,6 @@ the law must stay as JAX lowers it, to the letter.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import re
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz import Worker
+from tests.fuzz import Worker, main
 
 METHODS = ("auto", "auto", "auto", "dilated", "scatter", "gemm,scatter", "phases,scatter")
 UNOPTIMIZED: dict[str, Any] = {"xla_backend_optimization_level": "0"}
@@ -281,25 +280,5 @@ def work() -> None:
             jax.clear_caches()
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.forms", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cases", type=int, default=200)
-    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.work:
-        work()
-        return 0
-    found = 0
-    for text in failures(options.seed, options.cases):
-        found += 1
-        print(text, flush=True)
-    print(f"seed {options.seed}: {found} of {options.cases} cases fail")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("tests.forms", __doc__, work, failures))

@@ -21,7 +21,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -233,6 +233,12 @@ def failures(seed: int, count: int) -> Iterator[tuple[Fuzzed, str]]:
                 print(f"seed {seed}: {number} cases asked", file=sys.stderr, flush=True)
 
 
+def told(seed: int, count: int) -> Iterator[str]:
+    """The same, as text."""
+    for fuzzed, trouble in failures(seed, count):
+        yield f"{fuzzed.line()}\n    {trouble}"
+
+
 def work() -> None:
     """Read cases, and answer each with what is wrong with it; one takes two minutes at most."""
     import jax
@@ -248,11 +254,11 @@ def work() -> None:
             jax.clear_caches()
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.fuzz", description=__doc__.split("\n")[0]
-    )
+def main(
+    module: str, what: str, work: Callable[[], None], failing: Callable[[int, int], Iterator[str]]
+) -> int:
+    """The command line of a module that draws cases: what of a seed is ``failing``, in words."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=what.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
@@ -261,12 +267,12 @@ def main() -> int:
         work()
         return 0
     found = 0
-    for fuzzed, trouble in failures(options.seed, options.cases):
+    for text in failing(options.seed, options.cases):
         found += 1
-        print(f"{fuzzed.line()}\n    {trouble}", flush=True)
+        print(text, flush=True)
     print(f"seed {options.seed}: {found} of {options.cases} cases fail")
     return 1 if found else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("tests.fuzz", __doc__, work, told))

@@ -23,7 +23,6 @@ from jtconv.dispatch import primitives
 from jtconv.problem.geometry import Geometry
 
 SIDES = ("dgrad", "fprop", "wgrad")
-REST = ("refuse", "cost", "spreads")  # of an algorithm, which no fault is put into
 # Operands of each side and where its kernel is: in, or out.
 ROLES = {"dgrad": "xw", "fprop": "yw", "wgrad": "xy"}
 TABLES = {
@@ -76,13 +75,12 @@ def apply(mutant: str) -> None:
     fault, sides = mutant.split(":")
     mutants: dict[str, Any] = {
         name: SimpleNamespace(
-            **{name: getattr(algorithm, name) for name in REST},
             **{
                 side: FAULTS[fault](getattr(algorithm, side), side)
                 if side in sides.split(",")
                 else getattr(algorithm, side)
                 for side in SIDES
-            },
+            }
         )
         for name, algorithm in ALGORITHMS.items()
     }

@@ -104,7 +104,7 @@ def _is_one(method: str, task: Task) -> bool:
 
 
 def _is_out_of_bounds(method: str, task: Task) -> bool:
-    """Whether it would hold too much memory, compile for too long, or take nobody knows how long."""
+    """Whether it would hold too much, compile for too long, or take nobody knows how long."""
     if holds_too_much(task, ALGORITHMS[method].cost(task)):
         return True
     work = _work(method, task)

@@ -33,7 +33,7 @@ from jtconv.algorithms.common.infinities import contained
 from jtconv.devices import PLATFORMS, platform_of
 from jtconv.dispatch import experimental
 from jtconv.dispatch.batching import batch
-from jtconv.dispatch.choose import choose, keeps_infinities
+from jtconv.dispatch.choose import choose, keeps_infinities, spreads
 from jtconv.dispatch.tag import untagged
 from jtconv.problem import dtypes
 from jtconv.problem.geometry import Geometry
@@ -62,8 +62,12 @@ def _compute(
     with jax.named_scope(f"jtconv_{side}_{chosen.method}"):
         if bias is not None and isinstance(algorithm, WithBias):
             return algorithm.biased(a, b, bias, task).astype(task.result_dtype)
-        compute_side = contained if keeps_infinities(method, chosen, task) else compute
-        y = compute_side(algorithm, a, b, task).astype(task.result_dtype)
+
+        def fast() -> jax.Array:
+            return compute(algorithm, a, b, task).astype(task.result_dtype)
+
+        kept = keeps_infinities(method, chosen, task)
+        y = contained(fast, a, b, task, spreads(chosen.method, task) if kept else "")
         return _plus(y, bias) if bias is not None else y
 
 

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from jtconv.problem.task import Cost, Side, Task
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One line of the static choice: on these platforms and sides, when this holds."""
-
-    method: str
-    when: Callable[[Task], bool]
-    reason: str
-    sides: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
-    platforms: tuple[str, ...] = ()
-
-    def fits(self, task: Task) -> bool:
-        """Whether this rule applies to ``task``."""
-        return task.platform in self.platforms and task.side in self.sides and self.when(task)
-
+from jtconv.dispatch.rule import Rule
+from jtconv.dispatch.tpu_rules import TPU_RULES
+from jtconv.problem.task import Cost, Task
 
 # A method is passed over where it would hold more than this many times its operands, and more
 # than a cache.
@@ -29,12 +12,12 @@ MOST_TIMES = 8
 CACHE_BYTES = 16 * 2**20
 
 
-def holds_too_much(task: Task, cost: Cost, most_times: float = MOST_TIMES) -> bool:
+def holds_too_much(task: Task, cost: Cost) -> bool:
     """Whether a method of this cost would need memory out of proportion."""
-    return cost.temporary_bytes > max(most_times * task.operand_bytes, CACHE_BYTES)
+    return cost.temporary_bytes > max(MOST_TIMES * task.operand_bytes, CACHE_BYTES)
 
 
-ACCELERATORS = ("cuda", "rocm", "tpu", "other")
+OTHERS = ("cuda", "rocm", "other")  # accelerators besides TPUs
 
 
 def _has_thin_groups(task: Task) -> bool:
@@ -52,12 +35,13 @@ def _is_library_kernel(task: Task) -> bool:
 
 # First match wins. CPUs have a model instead (`dispatch.model`).
 RULES = (
-    # Accelerators: from the compilers' sources, not from measurements of ours.
+    *TPU_RULES,
+    # Other accelerators: from the compilers' sources, not from measurements of ours.
     Rule(
         "taps",
         _has_thin_groups,
         "groups too thin for a matrix product: one fused loop (not measured here)",
-        platforms=ACCELERATORS,
+        platforms=OTHERS,
     ),
     Rule(
         "dilated",
@@ -69,12 +53,12 @@ RULES = (
         "dilated",
         _is_library_kernel,
         "XLA's own convolution, which takes dilated operands as they are (not measured here)",
-        platforms=("tpu", "other"),
+        platforms=("other",),
     ),
     Rule(
         "gemm",
         lambda task: True,
         "grouped, 3-D, dilated or not overlapping: matrix products (not measured here)",
-        platforms=ACCELERATORS,
+        platforms=OTHERS,
     ),
 )

@@ -10,7 +10,7 @@ from jtconv.conventions.layer import Layer
 from jtconv.problem import arguments, padding
 from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
-from jtconv.problem.output_size import legal_sizes, run
+from jtconv.problem.output_size import legal_sizes, positive_run, run
 from jtconv.problem.padding import Crops
 from jtconv.problem.symbolic import is_symbolic
 
@@ -154,11 +154,10 @@ def _of_transposed(a: Axis, pads: str | Crops) -> Sequence[Any]:
 
 def _of_convolution(a: Axis, pads: str | Crops) -> Sequence[Any]:
     """Input sizes of the same output."""
-    if pads in ("SAME", "SAME_LOWER", *padding.BORDERS):
+    if pads in padding.AS_SAME:
         return run((a.x_size - 1) * a.stride + 1, a.stride)
     least = a.full - sum(padding.along(False, pads, a.y_size, a.effective_kernel, a.stride))
-    cut = 0 if is_symbolic(least) else max(1 - least, 0)
-    return run(least + cut, a.stride - cut)
+    return positive_run(least, a.stride)
 
 
 def _times(factor: int, letter: str) -> str:

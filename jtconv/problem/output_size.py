@@ -19,7 +19,7 @@ def conv_axes(columns: Columns, padding_arg: Any) -> tuple[Axis, ...]:
     for index, (m, k, s, d) in enumerate(columns):
         effective = d * (k - 1) + 1
         lo, hi = padding.along(False, pads[index], m, effective, s)
-        if pads[index] in ("SAME", "SAME_LOWER", *padding.BORDERS):
+        if pads[index] in padding.AS_SAME:
             n = -(-m // s)  # by their definition, where a symbolic size would not show it
         else:
             n = (m + lo + hi - effective) // s + 1
@@ -126,9 +126,7 @@ def legal_sizes(axis: Axis, name: str | None = None) -> Sequence[Any]:
         return run((axis.x_size - 1) * axis.stride + 1, axis.stride)
     if name == "VALID":
         return run(axis.full, axis.stride)
-    least, more = axis.y_size, max(axis.stride, axis.dilation)
-    cut = 0 if symbolic.is_symbolic(least) else max(1 - least, 0)
-    return run(least + cut, more - cut)
+    return positive_run(axis.y_size, max(axis.stride, axis.dilation))
 
 
 def run(first: Any, count: int) -> Sequence[Any]:
@@ -136,3 +134,9 @@ def run(first: Any, count: int) -> Sequence[Any]:
     if symbolic.is_symbolic(first):
         return tuple(first + more for more in range(count))
     return range(first, first + count)
+
+
+def positive_run(first: Any, count: int) -> Sequence[Any]:
+    """The same without sizes below 1, of which a symbolic one is taken to be none."""
+    cut = 0 if symbolic.is_symbolic(first) else max(1 - first, 0)
+    return run(first + cut, count - cut)

@@ -46,6 +46,9 @@ NAMES: dict[str, Callable[[int, int], Crops]] = {
 # as many as SAME has, and numpy.pad's word for it.
 BORDERS = {"CIRCULAR": "wrap", "REFLECT": "reflect", "EDGE": "edge"}
 
+# The names by which a convolution divides the size by the stride and rounds up.
+AS_SAME = ("SAME", "SAME_LOWER", *BORDERS)
+
 
 def from_name(name: str, effective: int, stride: int) -> Crops:
     """The crops that a named convention makes.

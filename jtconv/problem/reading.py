@@ -10,7 +10,7 @@ front.  Where one of the three is 1 along every axis, solving for its index is t
     y[stride*i + dilation*t - lo] += x[i] * w[t]
 
 with that array as y, and the other two as x and w or as w and x.  Solved for ``i`` the kernel runs
-backwards, solved for ``t`` the result does: turned round they run as the form has it.
+backwards, solved for ``t`` the result does: flipped they run as the form has it.
 
 A derivative of a convolution permutes a, s and d, so what can be read once can be read again at
 any order of differentiation.
@@ -31,7 +31,7 @@ Ints = tuple[int, ...]
 # The two indices besides space, in the order that dimension_numbers give their axes in.
 _INDICES = {"lhs": "bc", "rhs": "oc", "out": "bo"}
 _SIDES: dict[str, Literal["dgrad", "fprop", "wgrad"]] = {"y": "dgrad", "x": "fprop", "w": "wgrad"}
-_TURNED = {"lhs": None, "out": "rhs", "rhs": "out"}  # by the array that is y
+_FLIPPED = {"lhs": None, "out": "rhs", "rhs": "out"}  # by the array that is y
 # What lhs, rhs and out may be, likeliest first where nothing tells them apart.
 _ROLES = ("ywx", "xwy", "yxw", "xyw", "wyx", "wxy")
 
@@ -91,7 +91,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Reading:
-    """A form as a side of the law: which array is x, w and y, and which one is turned round."""
+    """A form as a side of the law: which array is x, w and y, and which one is flipped."""
 
     form: Form
     roles: str  # of lhs, rhs and out
@@ -103,9 +103,9 @@ class Reading:
         return _SIDES[self.roles[2]]
 
     @property
-    def turned(self) -> str | None:
+    def flipped(self) -> str | None:
         """The array to reverse along every spatial axis, "rhs" or "out"."""
-        return _TURNED[ARRAYS[self.roles.index("y")]]
+        return _FLIPPED[ARRAYS[self.roles.index("y")]]
 
     def move(self, array: str) -> Move:
         """How an array becomes canonical, as x, w or y."""
@@ -158,7 +158,7 @@ def readings(form: Form) -> list[Reading]:
         return (
             is_wgrad != form.is_swapped,
             not is_wgrad and reading.roles[1] != "w",
-            (reading.turned == "rhs") != form.is_backwards or reading.turned == "out",
+            (reading.flipped == "rhs") != form.is_backwards or reading.flipped == "out",
             sum(axis.dilation > 1 for axis in reading.geometry),
         )
 
@@ -184,11 +184,11 @@ def _all(form: Form) -> Iterator[Reading]:
 
 
 def _lo(form: Form, y: int, axis: int) -> int:
-    """Where y starts, counted along the array that is turned from its other end."""
+    """Where y starts, counted along the array that is flipped from its other end."""
     if y == 0:
         return form.lo[axis]
-    turned = 1 if y == 2 else 2
-    return form.step(turned, axis) * (form.size(turned, axis) - 1) - form.lo[axis]
+    flipped = 1 if y == 2 else 2
+    return form.step(flipped, axis) * (form.size(flipped, axis) - 1) - form.lo[axis]
 
 
 def _move(reading: Reading, array: int) -> Move:

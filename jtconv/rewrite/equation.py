@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jax.sharding import AxisType
 
-from jtconv.algorithms.common.what_meets import by_law
+from jtconv.algorithms.common.infinities import contained
 from jtconv.dispatch import primitives
 from jtconv.dispatch.choose import Choice, choose, cost, parse_method, spreads
 from jtconv.dispatch.replacement import XLA, candidate, replacement
@@ -33,14 +32,14 @@ class Decision:
     """What computes an equation, and why; ``reading`` is None where it is left to XLA unread.
 
     ``gain`` is XLA's time over ours, the least and the most expected, where anything is known of
-    it; ``contained`` the operands whose infinities the method might spread.
+    it; ``spread`` the operands whose infinities the method might spread.
     """
 
     choice: Choice
     reading: Reading | None = None
     task: Task | None = None
     gain: tuple[float, float] | None = None
-    contained: str = ""
+    spread: str = ""
 
     @property
     def is_left(self) -> bool:
@@ -53,8 +52,8 @@ def rule(equation: Equation, platform: str, tag: str) -> Compute | None:
     decision = decide(equation, platform, tag)
     if decision.is_left or decision.reading is None:
         return None
-    method, contained = decision.choice.method, decision.contained
-    side = partial(_side, task=decision.task, method=method, contained=contained)
+    method, spread = decision.choice.method, decision.spread
+    side = partial(_side, task=decision.task, method=method, spread=spread)
     return partial(_compute, reading=decision.reading, side=side)
 
 
@@ -75,8 +74,8 @@ def decide(equation: Equation, platform: str, tag: str) -> Decision:
     if tag == FASTER:
         ours = replacement(task, reading.form)
         is_left = ours.choice.method == XLA
-        contained = "" if is_left else spreads(ours.choice.method, task)
-        return Decision(ours.choice, reading, task, ours.gain, contained)
+        spread = "" if is_left else spreads(ours.choice.method, task)
+        return Decision(ours.choice, reading, task, ours.gain, spread)
     try:
         return Decision(choose(parse_method(tag.split(",")), task), reading, task)
     except Unsupported as refusal:
@@ -140,11 +139,13 @@ def _task(reading: Reading, equation: Equation, platform: str) -> Task:
 def _most_plausible(found: list[Reading], tasks: list[Task]) -> tuple[Reading, Task]:
     """The likeliest reading that is computed without much waste, or else the one with least work.
 
-    Useful products are the same in all of them.
+    Useful products are the same in all of them.  An equation reads the same wherever it runs, so
+    the work is that of a CPU's choice: a TPU's may well waste some to fill its lanes.
     """
     works = []
     for reading, task in zip(found, tasks, strict=True):
-        works.append(cost(candidate(task).method, task).multiply_adds)
+        on_cpu = replace(task, platform="cpu")
+        works.append(cost(candidate(on_cpu).method, on_cpu).multiply_adds)
         if works[-1] <= WASTEFUL * task.multiply_adds:
             return reading, task
     least = works.index(min(works))
@@ -156,7 +157,7 @@ def _compute(
 ) -> jax.Array:
     """The equation by a side of the law: both operands made canonical, and the result back."""
     space = range(lhs.ndim - 2)
-    if reading.turned == "rhs":
+    if reading.flipped == "rhs":
         rhs = lax.rev(rhs, [reading.form.specs[1][2 + axis] for axis in space])
     arrays = {
         reading.roles[0]: _enter(lhs, reading.move("lhs")),
@@ -164,14 +165,14 @@ def _compute(
     }
     out = side(*(arrays[role] for role in ROLES[reading.side][:2]))
     out = _leave(out, reading.move("out"))
-    if reading.turned == "out":
+    if reading.flipped == "out":
         out = lax.rev(out, [reading.form.specs[2][2 + axis] for axis in space])
     return out
 
 
-@partial(jax.jit, static_argnames=("task", "method", "contained"))
-def _side(a: jax.Array, b: jax.Array, task: Task, method: str, contained: str) -> jax.Array:
-    """The side by ``method``; by the law where one of the operands ``contained`` is not finite.
+@partial(jax.jit, static_argnames=("task", "method", "spread"))
+def _side(a: jax.Array, b: jax.Array, task: Task, method: str, spread: str) -> jax.Array:
+    """The side by ``method``; by the law where an operand whose infinities it may spread has one.
 
     The law makes nothing infinite that is finite by XLA, nor anything finite that it must not.
     """
@@ -180,12 +181,7 @@ def _side(a: jax.Array, b: jax.Array, task: Task, method: str, contained: str) -
     fast: jax.Array = bind(
         a, b, geometry=task.geometry, method=(method,), precision=precision, result=result
     )
-    if not contained:
-        return fast
-    operands = dict(zip(ROLES[task.side], (a, b), strict=False))
-    finite = jnp.stack([jnp.isfinite(operands[role]).all() for role in contained]).all()
-    kept: jax.Array = lax.cond(finite, lambda: fast, lambda: by_law(a, b, task).astype(fast.dtype))
-    return kept
+    return contained(lambda: fast, a, b, task, spread)
 
 
 def _enter(a: jax.Array, move: Move) -> jax.Array:

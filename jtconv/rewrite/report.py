@@ -14,6 +14,7 @@ from jax.extend.core import jaxprs_in_params
 from jtconv import devices
 from jtconv.dispatch import tag
 from jtconv.dispatch.choose import Choice, choose
+from jtconv.dispatch.replacement import XLA
 from jtconv.problem import arguments
 from jtconv.problem.task import ROLES, Task
 from jtconv.rewrite.equation import Decision, decide
@@ -40,7 +41,7 @@ class Row:
     @property
     def is_left(self) -> bool:
         """Whether it stays XLA's own."""
-        return self.method == "xla"
+        return self.method == XLA
 
 
 GAIN = (
@@ -142,7 +143,7 @@ def _convolution(eqn: Any, path: str, platform: str) -> Row:
     out, value = eqn.outvars[0].aval, tag.of(eqn.ctx)
     equation = tag.Equation(lhs, rhs, out, eqn.params)
     if value is None:
-        decision = Decision(Choice("xla", "traced outside of accelerate"))
+        decision = Decision(Choice(XLA, "traced outside of accelerate"))
     else:
         decision = decide(equation, platform, value)
     task = decision.task

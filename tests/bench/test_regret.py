@@ -16,7 +16,7 @@ from jtconv.dispatch.choose import automatic
 from tests.selection import exhaustive
 
 # The geometric mean of the regret on each committed sweep, with a little to spare.
-MOST = {}
+MOST: dict[str, float] = {}
 
 SWEEPS = sorted(Path(regret.__file__).parent.glob("results/regret-cpu-*.json"))
 

@@ -16,17 +16,17 @@ from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Modelled
 from jtconv.algorithms.common.work import TERMS
 from jtconv.dispatch import choose, model, rules
+from jtconv.dispatch.rates import TABLE
 from jtconv.problem.geometry import Geometry
-from jtconv.problem.task import Task
+from jtconv.problem.task import Side, Task
 
 SINGLE, HALF = jnp.dtype("float32"), jnp.dtype("bfloat16")
-SIDES = ("dgrad", "fprop", "wgrad")
+SIDES: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
 
 
 def a_task(side, space, channels, kernel, stride=1, batch=1, groups=1, dilation=1, dtype=SINGLE):
-    rank = len(space)
-    sizes = ((n,) * rank for n in (kernel, stride, dilation))
-    geometry = Geometry.of(space, *sizes, groups=groups)
+    kernel, stride, dilation = ((n,) * len(space) for n in (kernel, stride, dilation))
+    geometry = Geometry.of(space, kernel, stride, dilation, groups=groups)
     return Task(side, geometry, batch, channels[0], channels[1], dtype, dtype)
 
 
@@ -45,7 +45,7 @@ VARIOUS = [
 
 def test_every_quantity_has_a_rate_and_every_amount_is_one():
     """Of all that may be chosen, empty batches and four axes too."""
-    known = {name for group in model.TABLE.values() for name in group} | {TERMS}
+    known = {name for group in TABLE.values() for name in group} | {TERMS}
     four = [a_task(side, (3, 2, 3, 2), (4, 4), 2) for side in SIDES]
     for task in (*VARIOUS, *four):
         for name in model.CANDIDATES:
@@ -110,14 +110,6 @@ def test_a_method_that_holds_too_much_is_passed_over(monkeypatch):
     assert choose.automatic(task).method == second.method
 
 
-def test_the_bound_on_memory_is_a_number_to_give():
-    task = a_task("dgrad", (512, 512), (8, 8), 4, 2)
-    cost = choose.cost("scatter", task)
-    times = cost.temporary_bytes / task.operand_bytes
-    assert rules.holds_too_much(task, cost, 0.9 * times)
-    assert not rules.holds_too_much(task, cost, 1.1 * times)
-
-
 def test_nothing_is_chosen_that_compiles_for_long():
     for side in SIDES:
         for task in (
@@ -126,8 +118,9 @@ def test_nothing_is_chosen_that_compiles_for_long():
             a_task(side, (5, 5), (16, 64), 60, 9),
             a_task(side, (7, 7), (64, 64), 28, groups=64),
         ):
-            chosen = choose.automatic(task).method
-            assert ALGORITHMS[chosen].work(task).get(TERMS, 0) <= model.MOST_TERMS
+            chosen = ALGORITHMS[choose.automatic(task).method]
+            assert isinstance(chosen, Modelled)
+            assert chosen.work(task).get(TERMS, 0) <= model.MOST_TERMS
 
 
 def test_16_bit_floats_have_rates_of_their_own():

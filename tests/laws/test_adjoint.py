@@ -39,7 +39,7 @@ def test_conv_is_the_adjoint(method, case, rng):
     assert_close(inner(there, y), inner(x, back), np.float64, slack=8)
 
 
-@pytest.mark.parametrize(("one", "other"), rows(PAIRS, [p for p in PAIRS if "pallas" not in p]))
+@pytest.mark.parametrize(("one", "other"), rows(PAIRS, PAIRS))
 @each(REPRESENTATIVE, default=["grouped"])
 def test_methods_are_adjoint_to_each_other(one, other, case, rng):
     x, w, y = case.operands(rng)

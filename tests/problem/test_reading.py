@@ -47,9 +47,9 @@ def check_readings(m: int, k: int, n: int, a: int, d: int, s: int, lo: int) -> N
         got = set()
         for triple in by_law(reading.geometry.axes[0]):
             cells = dict(zip(at, triple, strict=True))
-            if reading.turned == "rhs":
+            if reading.flipped == "rhs":
                 cells[1] = k - 1 - cells[1]
-            if reading.turned == "out":
+            if reading.flipped == "out":
                 cells[2] = n - 1 - cells[2]
             got.add((cells[0], cells[1], cells[2]))
         assert got == want, reading

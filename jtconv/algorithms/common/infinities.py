@@ -10,28 +10,26 @@ is rare, the side is computed by the law, slowly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jtconv.algorithms.algorithm import Algorithm, compute
 from jtconv.algorithms.common.what_meets import by_law
 from jtconv.problem.task import ROLES, Task
 
 
-def contained(algorithm: Algorithm, a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
-    """dgrad or fprop by ``algorithm``, or by the law alone where an infinity might spread."""
+def contained(
+    fast: Callable[[], jax.Array], a: jax.Array, b: jax.Array, task: Task, spreads: str
+) -> jax.Array:
+    """What ``fast`` gives, or the law where one of the operands that it ``spreads`` is not finite.
 
-    def fast() -> jax.Array:
-        return compute(algorithm, a, b, task).astype(task.result_dtype)
-
-    def slow() -> jax.Array:
-        return by_law(a, b, task).astype(task.result_dtype)
-
-    spreads = algorithm.spreads(task) if jnp.issubdtype(task.dtype, jnp.inexact) else ""
+    ``spreads`` are letters of x, w and y; where there are none nothing is looked at.
+    """
     if not spreads:
         return fast()
     operands = dict(zip(ROLES[task.side], (a, b), strict=False))
     finite = jnp.stack([jnp.isfinite(operands[role]).all() for role in spreads]).all()
-    kept: jax.Array = lax.cond(finite, fast, slow)
+    kept: jax.Array = lax.cond(finite, fast, lambda: by_law(a, b, task).astype(task.result_dtype))
     return kept

@@ -4,10 +4,11 @@ A convolution whose pads are partly negative is cropped first: XLA:CPU reads for
 one convolution pads with one sign in front and the other behind.
 
 Where the kernel has more cells than the input XLA swaps the operands of a convolution without
-groups, and leaves axes alone that it takes for groups: undilated, unpadded, their base dilation the
-kernel's size and their stride one less (``conv_operand_swapper.cc``).  With inserted zeros these
-are the axes of kernel and stride 2, and XLA ends the process when it checks the sizes of what it
-made.  Such an axis is padded, and its output cropped.
+groups, or of one that it made of groups, and leaves axes alone that it takes for groups: undilated,
+unpadded, their base dilation the kernel's size and their stride one less
+(``conv_operand_swapper.cc``).  With inserted zeros these are the axes of kernel and stride 2, and
+XLA ends the process when it checks the sizes of what it made.  Such an axis is padded, and its
+output cropped.
 """
 
 from __future__ import annotations
@@ -69,10 +70,10 @@ def crop_first(y: jax.Array, pads: arrays.Pads) -> tuple[jax.Array, list[tuple[i
     return lax.optimization_barrier(arrays.pad_space(y, pads)), [(0, 0)] * len(pads)
 
 
-def is_taken_for_groups(axis: Axis, task: Task) -> bool:
+def is_taken_for_groups(axis: Axis) -> bool:
     """Whether XLA's swap of operands would misread this axis of a dgrad with inserted zeros."""
     halves = axis.kernel == axis.stride == 2 and axis.dilation == 1
-    return task.groups == 1 and halves and axis.crops == (1, 1)
+    return halves and min(axis.crops) >= 1
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -140,9 +141,9 @@ def _lhs_dilated(x: jax.Array, flipped: jax.Array, task: Task) -> jax.Array:
         cut, pads = split_pads(
             [(p - lo, p - hi) for (p, _), (lo, hi) in zip(whole, g.crops, strict=True)]
         )
-    for number, axis in enumerate(g):
-        if is_taken_for_groups(axis, task):
-            cut[number], pads[number] = (-1, -1), (1, 1)
+        for number, axis in enumerate(g):
+            if is_taken_for_groups(axis):
+                cut[number], pads[number] = (-axis.lo, -axis.hi), whole[number]
     y = lax.conv_general_dilated(
         x,
         flipped,
