@@ -6,13 +6,15 @@ Every row of a sweep (`bench.regret`) has the times of all algorithms on one tas
 says what it does there (`jtconv.algorithms.common.work`), and the rates are those not negative
 numbers by which the sums are nearest to the times.  Near means by ratio: a time 20 % off counts
 alike for a small layer and a large one; and what takes many times as long as the best counts less,
-since it has only to stay behind.
+since it has only to stay behind.  An error that all algorithms of a row share (the machine was
+disturbed, the operands were not in a cache) changes no choice, so it counts a fifth.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +26,12 @@ from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Modelled
 from jtconv.algorithms.common.work import TERMS, Work
 from jtconv.dispatch import rates
+from jtconv.dispatch.model import UNTOLD
 
 TOLERANCE = 0.3  # of the logarithm of a ratio: what is further off counts less than squared
 PRIOR = 0.05  # how much a rate is held near its first guess, for want of rows that know better
-PRIOR_KNOWN = 0.3
+PRIOR_KNOWN = 0.3  # the same where the other dtype's rate is the first guess
+SHARED = 0.8  # the part of a row's shared error that does not count
 LEAST_WEIGHT = 0.15
 
 # What `explain` calls quantities, by how their names begin.
@@ -60,13 +64,38 @@ WORDS = {
 Fitted = dict[str, float]
 
 
-def fit(
-    works: list[Work], seconds: list[float], weights: list[float], known: Fitted | None = None
-) -> Fitted:
+@dataclass
+class Samples:
+    """Works, seconds and weights of algorithms, and how many of them each row has."""
+
+    works: list[Work] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    of_row: list[int] = field(default_factory=list)
+
+    def add(self, times: Mapping[str, float], works: Mapping[str, Work]) -> None:
+        """A row: the times of its algorithms, and the works of those to fit."""
+        best = min(times.values())
+        for method, work in works.items():
+            self.works.append(work)
+            self.seconds.append(times[method])
+            self.weights.append(weight(times[method], best))
+        if works:
+            self.of_row.append(len(works))
+
+    def differences(self, errors: np.ndarray) -> np.ndarray:
+        """Weighted ``errors``, without most of what those of a row have in common."""
+        starts = np.cumsum([0, *self.of_row[:-1]])
+        weights = np.array(self.weights).reshape(-1, *[1] * (errors.ndim - 1))
+        shared = np.add.reduceat(weights**2 * errors, starts) / np.add.reduceat(weights**2, starts)
+        return weights * (errors - SHARED * np.repeat(shared, self.of_row, axis=0))
+
+
+def fit(samples: Samples, known: Fitted | None = None) -> Fitted:
     """Nanoseconds a unit of every quantity; ``known`` are those of a dtype with more rows."""
-    names = sorted({name for work in works for name, amount in work.items() if amount})
-    amounts = np.array([[work.get(name, 0) for name in names] for work in works]) * 1e-9
-    logs, weight = np.log(np.array(seconds)), np.array(weights)
+    names = sorted({name for work in samples.works for name, amount in work.items() if amount})
+    amounts = np.array([[work.get(name, 0) for name in names] for work in samples.works]) * 1e-9
+    logs = np.log(np.array(samples.seconds))
     # first guess: a third of the least time that the quantity could explain alone
     with np.errstate(divide="ignore"):
         alone = np.exp(logs)[:, None] / amounts
@@ -78,12 +107,12 @@ def fit(
 
     def errors(theta: np.ndarray) -> np.ndarray:
         modelled = np.log(amounts @ np.exp(theta))
-        return np.concatenate([weight * (modelled - logs), prior * (theta - guess)])
+        return np.concatenate([samples.differences(modelled - logs), prior * (theta - guess)])
 
     def slopes(theta: np.ndarray) -> np.ndarray:
         rate = np.exp(theta)
         parts = amounts * rate / (amounts @ rate)[:, None]
-        return np.concatenate([weight[:, None] * parts, np.diag(prior)])
+        return np.concatenate([samples.differences(parts), np.diag(prior)])
 
     found = least_squares(errors, guess, slopes, loss="soft_l1", f_scale=TOLERANCE, max_nfev=300)
     return dict(zip(names, np.exp(found.x).tolist(), strict=True))
@@ -94,27 +123,28 @@ def weight(seconds: float, best: float) -> float:
     return math.sqrt(max(LEAST_WEIGHT, min(1.0, 2 * best / seconds)))
 
 
-def samples(rows: Iterable[Json], dtype: str) -> tuple[list[Work], list[float], list[float]]:
-    """The works, times and weights of all modelled algorithms on rows of one dtype."""
-    works, seconds, weights = [], [], []
+def samples(rows: Iterable[Json], dtype: str) -> Samples:
+    """All modelled algorithms on the rows of one dtype; not those forms that no rate tells."""
+    found = Samples()
     for row in rows:
-        times = measured(row) if row["dtype"] == dtype else {}
-        for method, taken in times.items():
+        times, works = measured(row) if row["dtype"] == dtype else {}, {}
+        for method in times:
             algorithm = ALGORITHMS[method]
             if isinstance(algorithm, Modelled):
                 work = algorithm.work(from_json(row))
                 work.pop(TERMS, None)
-                works.append(work)
-                seconds.append(taken)
-                weights.append(weight(taken, min(times.values())))
-    return works, seconds, weights
+                if UNTOLD.isdisjoint(work):
+                    works[method] = work
+        if works:
+            found.add(times, works)
+    return found
 
 
 def run(paths: Iterable[Path]) -> str:
     """Fit both dtypes to these files and rewrite `jtconv.dispatch.rates`; what was done."""
     rows = [row for path in paths for row in load(path)["rows"]]
-    single = fit(*samples(rows, "float32"))
-    half = fit(*samples(rows, "bfloat16"), known=single)
+    single = fit(samples(rows, "float32"))
+    half = fit(samples(rows, "bfloat16"), known=single)
     new = {name: (single.get(name), half.get(name)) for name in (*single, *half)}
     old = {name: pair for group in rates.TABLE.values() for name, pair in group.items()}
     rewrite(Path(rates.__file__), {**old, **new})  # what no row of these files has is kept

@@ -5,7 +5,8 @@
 
 draws layers that nobody tuned for (`bench.random_layers`), times every algorithm on their three
 sides, in turns, and asks the choice.  A choice is judged by the times of the algorithm it names, so
-a file of times judges every later choice, too.
+a file of times judges every later choice, too.  Transforms, whose numbers are not as good, are
+among what could have been taken only where they win by the margin that the choice asks of them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rich.table import Table
 from bench import machine, random_layers
 from bench.candidates import Json, from_json, to_json
 from jtconv.dispatch.choose import automatic
+from jtconv.dispatch.model import CLEAR
 
 SCHEMA = 1
 PATIENCE_S = 20.0  # for one candidate to be compiled and run twice, or for all to take their turns
@@ -187,6 +189,9 @@ def judge(rows: Iterable[Json]) -> Iterator[Regret]:
         chosen = automatic(from_json(row)).method
         if chosen in _same_program(row):
             chosen = "dilated"
+        others = [seconds for name, seconds in times.items() if name != "fft"]
+        if chosen != "fft" and min(others, default=math.inf) < CLEAR * times.get("fft", 0.0):
+            times.pop("fft", None)
         best = min(times, key=lambda name: times[name])
         # a choice that was not timed was given up, or would hold or compute out of all proportion
         taken = times.get(chosen, PATIENCE_S)

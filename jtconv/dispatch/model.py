@@ -26,7 +26,11 @@ DRAW = 1.05
 
 # Forms of XLA's convolution whose times no model tells: they vary a hundredfold from one layer to
 # the next, and something else is always faster.
-UNTOLD = {"plain loop, products", "kernel gradient in groups, products"}
+UNTOLD = {
+    "plain loop, products",
+    "kernel gradient in groups, products",
+    "swapped operands, products",
+}
 
 # XLA takes some 3 s to compile so many terms.
 MOST_TERMS = 200

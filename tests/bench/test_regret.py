@@ -77,7 +77,11 @@ def test_a_fit_finds_the_rates_that_made_the_times():
         for _ in range(60)
     ]
     seconds = [sum(true[name] * amount for name, amount in w.items()) * 1e-9 for w in works]
-    found = fit.fit(works, seconds, [1.0] * len(works))
+    samples = fit.Samples()
+    for number in range(0, len(works), 2):
+        times = dict(zip("ab", seconds[number:], strict=False))
+        samples.add(times, dict(zip("ab", works[number:], strict=False)))
+    found = fit.fit(samples)
     for name, rate in true.items():
         assert math.isclose(found[name], rate, rel_tol=0.05)
 
