@@ -12,7 +12,18 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
-from bench import fit, implementations, machine, overhead, regret, report, row, summary, table
+from bench import (
+    fit,
+    gpu,
+    implementations,
+    machine,
+    overhead,
+    regret,
+    report,
+    row,
+    summary,
+    table,
+)
 from bench.cases import SizeName, select
 from bench.compiled import command, timed
 from bench.compiled.programs import Setting
@@ -27,7 +38,7 @@ WHAT |= {name: (name,) for name in ANSWERS}
 
 def bench(
     suite: Annotated[
-        str, typer.Option(help="quick, full; tpu on one; of --compile drawn, networks")
+        str, typer.Option(help="quick, full; gpu, tpu on one; of --compile drawn, networks")
     ] = "quick",
     case: Annotated[list[str], typer.Option(help="Name or glob; repeatable.")] = [],  # noqa: B006
     mode: Annotated[str, typer.Option(help=", ".join(WHAT))] = "both",
@@ -97,6 +108,10 @@ def bench(
         raise typer.Exit
     if load:
         results = report.load(load)
+    elif suite == "gpu":
+        sampling = row.Sampling(5, 0.25, patience, machine.set_precision(tf32))
+        methods = gpu.FORMS if method == "auto" else tuple(method.split(","))
+        results = on_gpu(sampling, size_for_device(size), case, methods, console, json)
     elif python:
         results = overhead.run(rounds)
     else:
@@ -148,14 +163,41 @@ def run(
             if detailed:
                 console.print(table.detail(rows[-1], limits))
             bar.advance(task)
-    plan: dict[str, Any] = dataclasses.asdict(sampling)
-    return {
-        "schema": report.SCHEMA,
-        "machine": about,
-        "plan": plan | {"size": sweep.size, "opened": detailed},
-        "limits": machine.faster(limits, machine.limits(sweep.dtypes)),
-        "rows": rows,
-    }
+    limits = machine.faster(limits, machine.limits(sweep.dtypes))
+    return _report(about, sampling, sweep.size, detailed, limits, rows)
+
+
+def on_gpu(
+    sampling: row.Sampling,
+    size: SizeName,
+    names: list[str],
+    methods: tuple[str, ...],
+    console: Console,
+    to: Path | None,
+) -> report.Report:
+    """The suite for GPUs, kept after every layer."""
+    about, limits = machine.describe(), machine.limits(gpu.DTYPES)
+    results = _report(about, sampling, size, True, limits, [])
+    for rows in gpu.layers(sampling, size, names, methods, console.print):
+        results["rows"] += rows
+        for one in rows:
+            console.print(table.detail(one, limits))
+        if to:
+            report.save(results, to)
+    return results
+
+
+def _report(
+    about: dict[str, Any],
+    sampling: row.Sampling,
+    size: SizeName,
+    opened: bool,
+    limits: dict[str, Any],
+    rows: list[summary.Row],
+) -> report.Report:
+    plan = dataclasses.asdict(sampling) | {"size": size, "opened": opened}
+    parts = {"schema": report.SCHEMA, "machine": about, "plan": plan}
+    return parts | {"limits": limits, "rows": rows}
 
 
 def main() -> None:

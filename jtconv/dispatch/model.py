@@ -1,4 +1,4 @@
-"""The choice on CPUs: the algorithm whose modelled time is the least.
+"""The model that checks the rules on CPUs: the algorithm whose modelled time is the least.
 
 Each algorithm says what it does (`common.work`), `rates` says what each of these takes, and the sum
 is its time.  Rates are fitted to layers drawn at random, so that nobody's layers are favoured
@@ -11,13 +11,11 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from jax import lax
-
-from jtconv.algorithms import ALGORITHMS, fft
+from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Modelled
 from jtconv.algorithms.common.work import TERMS, Work
 from jtconv.dispatch.rates import TABLE
-from jtconv.dispatch.rules import holds_too_much
+from jtconv.dispatch.rules import DEFAULT_PRECISION, MANY_TAPS, holds_too_much
 from jtconv.problem.task import Task
 
 # What may be chosen, the simpler first: of those that draw, the first is taken.
@@ -35,11 +33,8 @@ UNTOLD = {
 # XLA takes some 3 s to compile so many terms.
 MOST_TERMS = 200
 
-# Kernels of fewer taps are no case for transforms, whatever else; and what else there is has to
-# take so many times as long.
-MANY_TAPS = 256
+# Transforms are taken where all else takes so many times as long.
 CLEAR = 8.0
-DEFAULT_PRECISION = (None, lax.Precision.DEFAULT)
 
 _RATES = {
     quantity: (word, rates) for word, group in TABLE.items() for quantity, rates in group.items()
@@ -119,12 +114,8 @@ def _is_case_for_transforms(task: Task, faster: float) -> bool:
     """Whether transforms are worth what they do to small numbers and to infinities.
 
     They spread what is not finite and round relative to the largest numbers, so they are for
-    kernels of very many taps, where all else would take some eight times as long, by the model or
-    by its useful products, and for nobody who asked for a precision.  Products of wide groups are
-    matrix products, several times as fast.
+    kernels of very many taps, where all else would take some eight times as long, and for nobody
+    who asked for a precision.
     """
-    if math.prod(task.geometry.kernel) < MANY_TAPS or task.precision not in DEFAULT_PRECISION:
-        return False
-    wide = task.x_channels_per_group * task.y_channels_per_group > 4
-    products = task.multiply_adds / max(fft.cost(task).multiply_adds, 1)
-    return faster >= CLEAR or products >= CLEAR * (4 if wide else 1)
+    many = math.prod(task.geometry.kernel) >= MANY_TAPS
+    return many and task.precision in DEFAULT_PRECISION and faster >= CLEAR

@@ -57,7 +57,7 @@ class Replacement:
 
 def candidate(task: Task) -> Choice:
     """The method of ours that computes ``task``, whether it is faster than XLA's or not."""
-    return _measured(task) or static(task, without=NOTED)
+    return _measured(task) or static(task, without=(*NOTED, "scatter"))
 
 
 def replacement(task: Task, form: Form) -> Replacement:
@@ -72,6 +72,8 @@ def replacement(task: Task, form: Form) -> Replacement:
         return Replacement(Choice(XLA, f"as jtconv would compute it: {choice.reason}"))
     if _measured(task):
         return Replacement(choice, _tuned_gain(task, choice.method))
+    if choice.method == "scatter":
+        return Replacement(Choice(XLA, "no method of ours that is fast can do it"))
     for slow in SLOW:
         if task.side in slow.times and task.dtype.name in slow.dtypes and slow.when(task, form):
             reason = f"{slow.reason}; {choice.reason}"

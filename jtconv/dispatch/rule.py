@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jtconv.problem.task import Side, Task
 
@@ -16,7 +16,7 @@ class Rule:
     when: Callable[[Task], bool]
     reason: str
     sides: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
-    platforms: tuple[str, ...] = field(kw_only=True)
+    platforms: tuple[str, ...] = ("cpu",)
 
     def fits(self, task: Task) -> bool:
         """Whether this rule applies to ``task``."""

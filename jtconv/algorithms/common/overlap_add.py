@@ -93,11 +93,11 @@ def _is_reshape(task: Task) -> bool:
     return g.groups == 1 and (pointwise or (len(g) == 1 and g.block_count == 1))
 
 
-def _share_of_many(blocks: int) -> float:
+def _share_of_many(blocks: int) -> work.Amount:
     return max(blocks - FEW_BLOCKS, 0) / max(blocks, 1)
 
 
-def _held(task: Task, tiles: int) -> float:
+def _held(task: Task, tiles: int) -> work.Amount:
     if tiles > 1:
         return TILED_BYTES
     return work.NUMBER * (task.im2col_elements + _full_elements(task))

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-Work = dict[str, float]
+Amount = int | float
+Work = dict[str, Amount]
 
 # Between these (bytes) an array grows out of the caches.
 CACHE_BYTES, BEYOND_BYTES = 4 * 2**20, 16 * 2**20
@@ -23,10 +24,10 @@ LANES = 16  # products that a vector unit takes at once
 # A quantity that takes no time when it runs: expressions that XLA compiles one by one.
 TERMS = "terms to compile"
 
-CALL: Mapping[str, float] = {"calls": 1.0}
+CALL: Mapping[str, Amount] = {"calls": 1.0}
 
 
-def total(*parts: Mapping[str, float]) -> Work:
+def total(*parts: Mapping[str, Amount]) -> Work:
     """Their sum."""
     work: Work = {}
     for part in parts:
@@ -35,36 +36,36 @@ def total(*parts: Mapping[str, float]) -> Work:
     return work
 
 
-def times(part: Mapping[str, float], factor: float) -> Work:
+def times(part: Mapping[str, Amount], factor: Amount) -> Work:
     """The same so many times."""
     return {name: amount * factor for name, amount in part.items()}
 
 
-def beyond_cache(size: float) -> float:
+def beyond_cache(size: Amount) -> Amount:
     """The share of an array of ``size`` bytes that is not in a cache when it is needed."""
     return min(max((size - CACHE_BYTES) / (BEYOND_BYTES - CACHE_BYTES), 0), 1)
 
 
-def moved(how: str, numbers: float, run: float, held: float | None = None) -> Work:
+def moved(how: str, numbers: Amount, run: Amount, held: Amount | None = None) -> Work:
     """``numbers`` moved in runs of ``run``; ``held`` are bytes in use meanwhile, if not theirs."""
     work = {how: numbers, f"{how}, runs": numbers / max(run, 1)}
     share = beyond_cache(NUMBER * numbers if held is None else held)
     return {**work, f"{how}, beyond cache": numbers * share} if share else work
 
 
-def transposed(numbers: float) -> Work:
+def transposed(numbers: Amount) -> Work:
     """``numbers`` moved one by one."""
     share = beyond_cache(NUMBER * numbers)
     return {"transposed": numbers, "transposed, beyond cache": numbers * share}
 
 
-def split_groups(numbers: float, channels: float) -> Work:
+def split_groups(numbers: Amount, channels: Amount) -> Work:
     """``numbers`` brought into an array for each group, in runs of ``channels``."""
     return moved("copied", numbers, channels) if channels >= LANES else transposed(numbers)
 
 
 def product(
-    groups: int, rows: float, depth: float, columns: float, sums_rows: bool = False
+    groups: int, rows: Amount, depth: Amount, columns: Amount, sums_rows: bool = False
 ) -> Work:
     """A matrix product a group, ``[rows, depth] x [depth, columns]``.
 

@@ -31,6 +31,22 @@ from jtconv.problem.task import ROLES, Cost, Task
 _SPACE = "DHWT"
 
 
+GPUS = ("cuda", "rocm")
+MOST_AXES_ON_GPUS = 3
+
+
+def refuse(task: Task, axes: int | None = None) -> str | None:
+    """What XLA:GPU cannot hand to its library: an error of the compiler, or the process's end."""
+    if task.platform not in GPUS:
+        return None
+    if jnp.issubdtype(task.dtype, jnp.integer):
+        return f"the library on {task.platform} has no convolution of {task.dtype}"
+    axes = len(task.geometry) if axes is None else axes
+    if axes > MOST_AXES_ON_GPUS:
+        return f"the library on {task.platform} has {MOST_AXES_ON_GPUS} spatial axes at most"
+    return None
+
+
 def dimension_numbers(task: Task, lhs: str, rhs: str, out: str) -> lax.ConvDimensionNumbers:
     """Dimension numbers from three strings in which ``_`` stands for the spatial axes."""
     rank = len(task.geometry)
@@ -237,7 +253,9 @@ def _way(task: Task, fits: bool) -> str:
     return "Eigen 3-D" if len(g) == 3 else "Eigen"
 
 
-def _convolved(way: str, positions: float, taps: int, depth: int, width: int, task: Task) -> Work:
+def _convolved(
+    way: str, positions: count.Amount, taps: int, depth: int, width: int, task: Task
+) -> Work:
     """``positions`` results, each the sum over ``taps`` of ``depth`` channels, ``width`` wide."""
     patches = positions * taps * task.groups
     if task.groups > 1 and way != "plain loop":
