@@ -68,8 +68,8 @@ class Compiled(Program):
 
 def to_json(task: Task) -> Json:
     """A task as JSON."""
-    axes = [(a.x_size, a.kernel, a.y_size, a.stride, a.dilation, a.lo) for a in task.geometry]
-    channels = task.groups, task.x_channels, task.y_channels
+    axes = [[a.x_size, a.kernel, a.y_size, a.stride, a.dilation, a.lo] for a in task.geometry]
+    channels = [task.groups, task.x_channels, task.y_channels]
     return {
         "side": task.side,
         "dtype": task.dtype.name,
