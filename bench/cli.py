@@ -21,6 +21,7 @@ from bench import (
     regret,
     report,
     row,
+    streaming,
     summary,
     table,
 )
@@ -65,6 +66,9 @@ def bench(
     ] = [],  # noqa: B006
     python: Annotated[
         bool, typer.Option("--overhead", help="What calls, tracing and the import cost in Python.")
+    ] = False,
+    piecewise: Annotated[
+        bool, typer.Option("--streaming", help="A vocoder fed 1, 4 and 16 frames at a time.")
     ] = False,
     compile_for: Annotated[
         str | None,
@@ -114,6 +118,8 @@ def bench(
         results = on_gpu(sampling, size_for_device(size), case, methods, console, json)
     elif python:
         results = overhead.run(rounds)
+    elif piecewise:
+        results = streaming.run(rounds)
     else:
         mode, method = ("sides", "all") if sides else (mode, method)
         sweep = Sweep(
