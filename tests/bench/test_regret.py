@@ -105,7 +105,11 @@ def test_every_rate_has_the_word_that_a_fit_would_give_it():
         assert {fit.word_of(name) for name in group} <= {word}
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=exhaustive if "fit" in p.stem else ()) for p in SWEEPS],
+    ids=lambda path: path.stem,
+)
 def test_the_choice_is_near_the_best_on_layers_that_were_measured(path):
     """A ratchet: on the committed sweeps, those fitted to and those not."""
     found = list(regret.judge(regret.load(path)["rows"]))
