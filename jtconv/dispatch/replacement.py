@@ -61,9 +61,12 @@ class Replacement:
     gain: tuple[float, float] | None = None
 
 
-def candidate(task: Task) -> Choice:
-    """The method of ours that computes ``task``, whether it is faster than XLA's or not."""
-    return _measured(task) or static(task, without=(*NOTED, "scatter"))
+def candidate(task: Task, by: Callable[..., Choice] = static) -> Choice:
+    """The method of ours that computes ``task``, whether it is faster than XLA's or not.
+
+    ``by`` is the choice where no tuning knows it.
+    """
+    return _measured(task) or by(task, without=(*NOTED, "scatter"))
 
 
 def replacement(task: Task, form: Form) -> Replacement:
