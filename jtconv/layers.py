@@ -41,7 +41,7 @@ def keywords(layer: Any) -> dict[str, Any]:
 
 
 def conv_transpose(
-    layer: Any, inputs: jax.Array, kernel: jax.Array, bias: jax.Array | None, output_size: Any
+    layer: Any, inputs: Any, kernel: jax.Array, bias: jax.Array | None, output_size: Any
 ) -> jax.Array:
     """What a layer of Flax, or one of ours, computes from arrays of one dtype."""
     known = keywords(layer)

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
 
 from jtconv import layers
-from jtconv.api import Method, PerAxis
 from jtconv.conventions import flax
+from jtconv.problem import arguments
+from jtconv.typing import Method, Padding, PerAxis
 
 __all__ = ["ConvTranspose", "accelerate"]
 
@@ -37,16 +39,23 @@ class ConvTranspose(nn.ConvTranspose):
     >>> up = ConvTranspose(4, (3, 3), strides=(2, 2), feature_group_count=2)
     >>> x = jnp.ones((1, 5, 5, 8))
     >>> y, variables = up.init_with_output(jax.random.key(0), x, output_size=(9, 10))
-    >>> variables["params"]["kernel"].shape, y.shape
+    >>> jax.tree.map(jnp.shape, variables["params"]["kernel"]), y.shape
     ((3, 3, 4, 4), (1, 9, 10, 4))
     """
 
+    # Flax's fields, whose annotations there say less than is taken.
+    strides: PerAxis | None = None
+    padding: Padding = "SAME"
+    kernel_dilation: PerAxis | None = None
+    # And ours.
     feature_group_count: int = 1
     output_padding: PerAxis = 0
     method: Method = "auto"
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, *, output_size: PerAxis | None = None) -> jax.Array:
+    def __call__(
+        self, inputs: jax.Array | np.ndarray, *, output_size: PerAxis | None = None
+    ) -> jax.Array:
         """The transposed convolution of ``inputs``.
 
         Args:
@@ -60,7 +69,11 @@ class ConvTranspose(nn.ConvTranspose):
         return _call(self, inputs, output_size)
 
 
-def _call(layer: Any, inputs: jax.Array, output_size: PerAxis | None = None) -> jax.Array:
+# The arguments are fields, for which Flax writes the constructor.
+ConvTranspose.__init__ = arguments.suggests(ConvTranspose.__init__)  # type: ignore[method-assign]
+
+
+def _call(layer: Any, inputs: Any, output_size: PerAxis | None = None) -> jax.Array:
     """What a Linen layer, Flax's or ours, computes; it declares its parameters as Flax's does."""
     shape = flax.kernel_shape(
         layer.kernel_size,

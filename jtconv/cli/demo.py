@@ -30,6 +30,7 @@ from jtconv.cli.console import (
     write,
 )
 from jtconv.dispatch.choose import Choice
+from jtconv.typing import MethodName
 
 KERNEL, STRIDE, SATURATION = 12, 2, 1.25
 # How much each colour adds to what the eye takes for brightness (ITU-R BT.709).
@@ -223,7 +224,7 @@ class Case:
         plan = jtconv.explain(self.x, self.w, stride=self.stride, precision=HIGHEST)
         return plan.sides[0].choice
 
-    def by(self, method: str) -> Row:
+    def by(self, method: MethodName) -> Row:
         """This case by one method of jtconv, which may refuse it."""
         call = partial(jtconv.conv_transpose, stride=self.stride, method=method, precision=HIGHEST)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -15,6 +15,7 @@ from jtconv.cli.problem import Problem, with_layer_options
 from jtconv.devices import PLATFORMS
 from jtconv.plan import Plan
 from jtconv.plan import plan as text
+from jtconv.typing import Platform
 
 EPILOG = """
 **Examples**
@@ -64,7 +65,7 @@ def run(
         op=problem.layer.op,
         time=time,
         streaming=streaming,
-        platform=platform,
+        platform=cast("Platform | None", platform),
         **problem.keywords,
     )
     answers = {axis.name: axis.paddings_for(wanted) for axis in plan.axes} if wanted else {}

@@ -14,7 +14,7 @@ from jtconv import conventions
 from jtconv.cli.console import WrongUsage, errors_are_wrong_usage, refusals_shown
 from jtconv.conventions import LayerSpec
 from jtconv.problem.padding import BORDERS, NAMES
-from jtconv.problem.task import Op
+from jtconv.typing import Op
 
 Text = str | None
 Pairs = tuple[int | tuple[int, int], ...]

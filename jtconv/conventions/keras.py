@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from jtconv.conventions import text
 from jtconv.conventions.layer import (
@@ -46,11 +46,13 @@ SIGNATURES = {f"Conv{n}DTranspose": _TRANSPOSED for n in (1, 2, 3)} | {
     f"Conv{n}D": _PLAIN for n in (1, 2, 3)
 }
 
+PaddingName = Literal["valid", "same", "VALID", "SAME"]
+
 
 def crops(
     kernel_size: Sequence[int],
     strides: int | Sequence[int] = 1,
-    padding: str = "valid",
+    padding: PaddingName = "valid",
     output_padding: int | Sequence[int] | None = None,
     dilation_rate: int | Sequence[int] = 1,
 ) -> tuple[Crops, ...]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
 from jtconv.problem.padding import Crops
-from jtconv.problem.task import Op
+from jtconv.typing import Op
 
 PerAxis = tuple[int, ...]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from jtconv.conventions import text
 from jtconv.conventions.layer import (
@@ -36,14 +36,14 @@ ATTRIBUTES = (
     "pads",
     "strides",
 )
-AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+AutoPad = Literal["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"]
 
 
 def crops(
     input_shape: Ints | None,
     kernel_shape: Ints,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     dilations: Ints | None = None,
     output_padding: Ints | None = None,
     output_shape: Ints | None = None,
@@ -71,7 +71,7 @@ def crops(
     >>> crops(None, [3], strides=[2], auto_pad="SAME_LOWER"), crops([4], [3], output_shape=[5])
     (((1, 0),), ((1, 0),))
     """
-    auto_pad = arguments.choice("auto_pad", auto_pad, AUTO_PADS)
+    auto_pad = arguments.choice("auto_pad", auto_pad, get_args(AutoPad))
     axes = _axes(kernel_shape, strides, dilations, output_padding)
     if auto_pad != "NOTSET" and pads is not None:
         raise ValueError(f"pads must be left out where auto_pad is {auto_pad!r}, got {pads!r}.")

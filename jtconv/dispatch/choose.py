@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jtconv.devices import PLATFORMS
 from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
+from jtconv.typing import MethodName
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Choice:
     tile: str | None = None
 
 
-def parse_method(method: Any) -> tuple[str, ...]:
+def parse_method(method: Any) -> tuple[MethodName, ...]:
     """A method as a user writes it, as a tuple of known names."""
     names = (method,) if isinstance(method, str) else arguments.sequence(method)
     if not names:
@@ -33,7 +34,8 @@ def parse_method(method: Any) -> tuple[str, ...]:
         raise ValueError(
             f"method must be a name or a sequence of names of {known}; got {method!r}."
         )
-    return tuple(arguments.choice("method", name, ("auto", *ALGORITHMS)) for name in names)
+    allowed = cast("tuple[MethodName, ...]", ("auto", *ALGORITHMS))
+    return tuple(arguments.choice("method", name, allowed) for name in names)
 
 
 def refusal(name: str, task: Task) -> str | None:
@@ -157,10 +159,10 @@ def automatic(task: Task) -> Choice:
     return least or Choice("scatter", "no rule fits, and this can do everything")
 
 
-def methods() -> tuple[str, ...]:
+def methods() -> tuple[MethodName, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
     >>> print(*methods())
     dilated vjp scatter gemm phases taps dense fold fft matrix pallas
     """
-    return tuple(ALGORITHMS)
+    return cast("tuple[MethodName, ...]", tuple(ALGORITHMS))

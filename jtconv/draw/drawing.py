@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from jtconv.draw.scene import PALETTES, Scene, Style, lay_out
 from jtconv.draw.views import VIEWS, Problem
 from jtconv.problem import arguments
 from jtconv.problem.call import Call
+from jtconv.typing import PerAxis, ZerosPadding
 
 MOST_CELLS = 400_000  # over all frames: more than anybody can look at
 SUFFIXES = (".svg", ".gif", ".png")
@@ -88,16 +89,21 @@ class Drawing:
         return Style(PALETTES[self.theme], self.problem.phase_count, self.cell, self.numbers)
 
 
+@arguments.suggests
 def draw(
     x: Any,
     w: Any,
     *,
-    view: str = "stamps",
+    view: Literal["stamps", "zeros", "matrix"] = "stamps",
     numbers: bool = True,
-    theme: str = "light",
+    theme: Literal["light", "dark"] = "light",
     seconds: float = 0.7,
     cell: int = 34,
-    **keywords: Any,
+    stride: PerAxis = 1,
+    padding: ZerosPadding = 0,
+    output_padding: PerAxis = 0,
+    output_size: PerAxis | None = None,
+    dilation: PerAxis = 1,
 ) -> Drawing:
     """Every step of a transposed convolution of one or two axes, to look at.
 
@@ -111,8 +117,8 @@ def draw(
         theme: "light" or "dark".
         seconds: how long a step is shown where it moves.
         cell: pixels of a cell.
-        **keywords: ``stride``, ``padding``, ``output_padding``, ``output_size``, ``dilation``, as
-            in :func:`jtconv.conv_transpose`.
+        stride, padding, output_padding, output_size, dilation: as in
+            :func:`jtconv.conv_transpose`.
 
     Returns:
         A :class:`Drawing`: ``frames``, ``svg()``, ``gif()``, ``png()``, ``save(path)``.
@@ -134,6 +140,13 @@ def draw(
     if values.ndim != kernel.ndim:
         raise ValueError(f"x and w must have as many axes, got {values.ndim} and {kernel.ndim}.")
     shapes = (1, *values.shape, 1), (*kernel.shape, 1, 1)
+    keywords = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "output_size": output_size,
+        "dilation": dilation,
+    }
     call = Call.of_shapes("conv_transpose", *shapes, keywords, names=("x", "w"))
     if call.border is not None:
         raise ValueError(f"padding={call.border!r} cannot be drawn: draw 'SAME' and its zeros.")

@@ -20,6 +20,8 @@ from jtconv.conventions import flax, lax
 from jtconv.interop import numpy_layer
 from jtconv.interop.numpy_layer import crops_of_unknown_name, expect, held, on_jax
 
+__all__ = ["from_nnx", "to_linen", "to_nnx"]
+
 # Arguments that all these layers have, and those that only ours have.
 _SHARED = (
     "strides",

@@ -10,12 +10,13 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jtconv.conventions.lax import Padding, crops
 from jtconv.interop import call
-from jtconv.problem import layout
+from jtconv.problem import arguments, layout
 
 __all__ = ["conv_transpose", "crops"]
 _NAMES = call.Names("lhs", "rhs")
 
 
+@arguments.suggests
 def conv_transpose(
     lhs: ArrayLike,
     rhs: ArrayLike,

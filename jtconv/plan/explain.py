@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+from jax.typing import DTypeLike
 
 from jtconv import conventions, devices
 from jtconv.algorithms import ALGORITHMS
@@ -25,34 +26,47 @@ from jtconv.plan.plan import MethodRow, Plan, SidePlan, StreamPlan
 from jtconv.problem import arguments, dtypes
 from jtconv.problem.call import Call
 from jtconv.problem.stream import StreamCall
-from jtconv.problem.task import SIDES, Op, Task
+from jtconv.problem.task import SIDES, Task
+from jtconv.typing import DimensionNumbers, Method, Op, Padding, PerAxis, Platform, Precision
 
 _ROLES = ("forward", "gradient by x", "gradient by w")
 
 
+@arguments.suggests
 def explain(
     x: Any,
     w: Any,
     bias: Any = None,
     *,
     op: Op = "conv_transpose",
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    output_padding: PerAxis = 0,
+    output_size: PerAxis | None = None,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    dimension_numbers: DimensionNumbers = None,
+    flip_kernel: bool = False,
+    method: Method = "auto",
+    precision: Precision = None,
+    preferred_element_type: DTypeLike | None = None,
     time: bool = False,
     streaming: bool = False,
     axis: int = 0,
-    platform: str | None = None,
-    **keywords: Any,
+    platform: Platform | None = None,
 ) -> Plan:
     """What a call would do: law, sizes, costs, the layer in other frameworks, and the methods.
 
     Args:
         x, w, bias: arrays, or ``jax.ShapeDtypeStruct``; only shape and dtype are looked at.
         op: "conv_transpose" or "conv".
+        stride, padding, output_padding, output_size, dilation, groups, dimension_numbers,
+            flip_kernel, method, precision, preferred_element_type: as in the operation.
         time: measure every method on every side, too: some seconds, on numbers made up here.
         streaming: say, too, what :mod:`jtconv.streaming` of it carries along the spatial axis
             ``axis`` from piece to piece, and by how much pieces lag.
         platform: "cpu", "cuda", "rocm" or "tpu", for which methods are chosen and refused; it need
             not be here. The one that computations run on if None.
-        **keywords: those of the operation.
 
     Returns:
         A :class:`Plan`; print it.
@@ -76,12 +90,23 @@ def explain(
         raise ValueError(f"op must be 'conv_transpose' or 'conv', got {op!r}.")
     x, w = _checked("x", x), _checked("w", w)
     dtypes.check_same_dtype(x, "w", w)
-    wanted = parse_method(keywords.pop("method", "auto"))
-    precision = dtypes.precision(keywords.pop("precision", None))
-    result = dtypes.result_dtype(x.dtype, keywords.pop("preferred_element_type", None))
-    flip = dtypes.flag("flip_kernel", keywords.pop("flip_kernel", False))
+    wanted = parse_method(method)
+    precision = dtypes.precision(precision)
+    result = dtypes.result_dtype(x.dtype, preferred_element_type)
+    flip = dtypes.flag("flip_kernel", flip_kernel)
     timed = dtypes.flag("time", time)
     in_pieces = dtypes.flag("streaming", streaming)
+    keywords: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "dimension_numbers": dimension_numbers,
+    }
+    if op == "conv_transpose" or output_size is not None:
+        keywords["output_size"] = output_size
+    if op == "conv_transpose" or output_padding != 0:
+        keywords["output_padding"] = output_padding
     call = Call.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
     if bias is not None:
         dtypes.check_bias(_checked("bias", bias), call.out_channels, x)
@@ -95,7 +120,7 @@ def explain(
         parameters=math.prod(w.shape) + (call.out_channels if bias is not None else 0),
         multiply_adds=task.multiply_adds,
         dense_multiply_adds=_dense(call, task),
-        axes=axis_plans(layer, keywords.get("padding", 0)),
+        axes=axis_plans(layer, padding),
         conventions=conventions.to_text(layer),
         sides=tuple(_side_plan(op, role, wanted, task, timed) for role in range(3)),
         streaming=_stream_plan(call, task, w.shape, keywords, axis) if in_pieces else None,
@@ -105,9 +130,8 @@ def explain(
 def _stream_plan(
     call: Call, task: Task, w_shape: Any, given: dict[str, Any], axis: Any
 ) -> StreamPlan:
-    default = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "dimension_numbers": None}
     types = task.dtype, task.result_dtype
-    stream = StreamCall.parse(call.op, axis, tuple(w_shape), types, **{**default, **given})
+    stream = StreamCall.parse(call.op, axis, tuple(w_shape), types, **given)
     name = call.layout.spatial[stream.axis]
     return StreamPlan(name, stream.pieces, *stream.candidates)
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jtconv.problem.geometry import Geometry
+from jtconv.typing import Op
 
-Op = Literal["conv_transpose", "conv"]
 Side = Literal["dgrad", "fprop", "wgrad"]
 
 # The side that each operation is, and then those of its two gradients: by the input, by the kernel.

@@ -289,7 +289,7 @@ def test_files_hold_every_step(tmp_path):
         ({"x": (300, 300)}, "too much to look at"),
         ({"padding": 9}, "leaves no output"),
         ({"x": 5}, "x must be a tuple of ints"),
-        ({"colour": "red"}, "no argument 'colour'"),
+        ({"colour": "red"}, "unexpected keyword argument 'colour'"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(changes, because):

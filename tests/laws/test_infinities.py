@@ -22,6 +22,7 @@ from jtconv.algorithms import ALGORITHMS
 from jtconv.dispatch.choose import Choice, keeps_infinities
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import ROLES, Side, Task
+from jtconv.typing import MethodName
 from tests import fuzz, oracle
 from tests.axes import METHODS
 from tests.cases import BY_NAME, CASES, Case, one_axis
@@ -46,7 +47,7 @@ def test_a_matrix_has_zeros_but_multiplies_none():
 
 
 @functools.cache
-def side_of(case: Case, side: Side, method: str) -> Any:
+def side_of(case: Case, side: Side, method: MethodName) -> Any:
     """One side of a case as a function of its two operands, compiled once."""
     transposed = functools.partial(jtconv.conv_transpose, method=method, **case.keywords)
     if side == "dgrad":
@@ -71,7 +72,7 @@ def spoiled(case: Case, side: Side, role: str, rng: np.random.Generator) -> list
     return operands
 
 
-def spread(case: Case, side: Side, method: str, dtype: str, operands: Any) -> np.ndarray:
+def spread(case: Case, side: Side, method: MethodName, dtype: str, operands: Any) -> np.ndarray:
     """Where a result is not finite though the law's is; an infinity that is lost is an error."""
     with np.errstate(invalid="ignore"):
         want = LAW[side](*operands, case)
@@ -187,7 +188,8 @@ def test_a_method_spreads_what_it_says_and_nothing_else(method, side, rng):
 
 def test_explain_says_what_spreads():
     x, w = jnp.zeros((1, 8, 8, 2)), jnp.zeros((3, 3, 2, 2))
-    for method, kept in (("auto", True), ("gemm", True), ("taps", False)):
+    known: dict[MethodName, bool] = {"auto": True, "gemm": True, "taps": False}
+    for method, kept in known.items():
         plan = jtconv.explain(x, w, padding=1, method=method)
         assert plan.sides[0].keeps_infinities == kept
         assert plan.as_dict()["sides"]["forward"]["keeps_infinities"] == kept

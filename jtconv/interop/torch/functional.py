@@ -9,11 +9,13 @@ from jax.typing import ArrayLike
 
 from jtconv.conventions import torch
 from jtconv.interop import call
+from jtconv.problem import arguments
+from jtconv.typing import PerAxis
 
 _NAMES = call.Names("input", "weight")
-PerAxis = int | tuple[int, ...]
 
 
+@arguments.suggests
 def conv_transpose1d(
     input: ArrayLike,
     weight: ArrayLike,
@@ -33,6 +35,7 @@ def conv_transpose1d(
     return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@arguments.suggests
 def conv_transpose2d(
     input: ArrayLike,
     weight: ArrayLike,
@@ -69,6 +72,7 @@ def conv_transpose2d(
     return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@arguments.suggests
 def conv_transpose3d(
     input: ArrayLike,
     weight: ArrayLike,
