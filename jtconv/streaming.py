@@ -320,6 +320,6 @@ def _last(a: jax.Array, cells: int, axis: int) -> jax.Array:
 
 
 def _lengthened(a: jax.Array, cells: Any, axis: int) -> jax.Array:
-    """More zeros behind."""
+    """More zeros at the end."""
     widths = [(0, cells if index == axis else 0, 0) for index in range(a.ndim)]
     return lax.pad(a, jnp.zeros((), a.dtype), widths)

@@ -1,7 +1,7 @@
 """ONNX: a ConvTranspose or Conv node.
 
-``pads`` are crops, and ``output_padding`` is added behind.  What the specification leaves open is
-decided as onnxruntime does.
+``pads`` are crops, and ``output_padding`` is added at the end.  What the specification leaves open
+is decided as onnxruntime does.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def crops(
 ) -> tuple[Crops, ...]:
     """What ONNX's attributes crop from the full output.
 
-    ``pads`` (all begins, then all ends) are crops, and ``output_padding`` is added behind. The
+    ``pads`` (all begins, then all ends) are crops, and ``output_padding`` is added at the end. The
     specification leaves the rest open, and this does as onnxruntime:
 
     - "SAME_UPPER" and "SAME_LOWER" crop to ``n * stride`` cells, but where fewer are there
       nothing is added;
     - ``output_shape``, the spatial sizes alone, overrules ``pads``; an odd cell to crop is cut
       in front unless ``auto_pad`` is "SAME_UPPER", and a size beyond the full one adds zeros
-      behind;
+      at the end;
     - "VALID" crops nothing, whatever the stride;
     - ``pads`` beside an ``auto_pad`` other than "NOTSET" are an error.
 
@@ -115,7 +115,7 @@ def _axes(
 
 
 def _split(cells: int, auto_pad: str) -> Crops:
-    """Cells to crop, in front and behind."""
+    """Cells to crop, in front and at the end."""
     cells = max(cells, 0)
     less, more = cells // 2, cells - cells // 2
     return (less, more) if auto_pad == "SAME_UPPER" else (more, less)

@@ -168,8 +168,10 @@ def _check_same(layer: nnx.ConvTranspose, target: linen.ConvTranspose) -> None:
                 f"target computes something else: its {name} is {there[name]}, that of layer "
                 f"{value}."
             )
-    masks = layer.mask, target.mask
-    if (masks[0] is None) != (masks[1] is None) or not np.array_equal(*map(np.asarray, masks)):
+    mask: Any = target.mask
+    if (layer.mask is None) != (mask is None) or not np.array_equal(
+        np.asarray(layer.mask), np.asarray(mask)
+    ):
         raise ValueError("target computes something else: its mask is not that of layer.")
 
 
@@ -213,7 +215,7 @@ def _kept_as(layer: nnx.ConvTranspose, transpose_kernel: bool) -> nnx.ConvTransp
     given = {**_arguments(layer), "transpose_kernel": transpose_kernel}
     groups, params = known["groups"], _params(layer)
     kernel = on_jax("kernel", adjoint_flipped(np.asarray(params["kernel"]), groups))
-    mask = None if layer.mask is None else adjoint_flipped(np.asarray(layer.mask), groups)
+    mask: Any = None if layer.mask is None else adjoint_flipped(np.asarray(layer.mask), groups)
     return jtconv.nnx.ConvTranspose(
         layer.in_features,
         layer.out_features,

@@ -73,7 +73,7 @@ class Axis:
     def cropped(
         cls, x_size: int, kernel: int, stride: int = 1, dilation: int = 1, lo: int = 0, hi: int = 0
     ) -> Axis:
-        """The axis whose output is the full one less ``lo`` cells in front and ``hi`` behind."""
+        """The axis of the full output less ``lo`` cells in front and ``hi`` at the end."""
         full = (x_size - 1) * stride + dilation * (kernel - 1) + 1
         return cls(x_size, kernel, full - lo - hi, stride, dilation, lo)
 
@@ -89,7 +89,7 @@ class Axis:
 
     @property
     def hi(self) -> int:
-        """Cells cropped behind; negative where the output is extended with zeros."""
+        """Cells cropped at the end; negative where the output is extended with zeros."""
         return self.full - self.lo - self.y_size
 
     @property

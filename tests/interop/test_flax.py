@@ -126,7 +126,7 @@ def test_from_torch_into_a_layer_of_ones_own(rng):
         assert_close(mine.apply(variables, x), np.asarray(layer(x)), slack=2)
 
 
-WRONG_TARGETS = {
+WRONG_TARGETS: dict[str, dict[str, Any]] = {
     "strides": {"strides": (3,)},
     "padding": {"padding": "VALID"},
     "kernel_dilation": {"kernel_dilation": (2,)},
@@ -153,7 +153,7 @@ def test_targets_that_are_none(rng):
     target = linen.ConvTranspose(3, (4,), (2,))
     with pytest.raises(ValueError, match="left out beside a target, whose own is False; got True"):
         interop.to_linen(layer, target, transpose_kernel=True)
-    odd = {"padding": "CIRCULAR", "transpose_kernel": True}
+    odd: dict[str, Any] = {"padding": "CIRCULAR", "transpose_kernel": True}
     circular = jtconv.nnx.ConvTranspose(3, 3, (5,), (2,), **odd, **parameters(rng))
     with pytest.raises(ValueError, match=r"spans 5 cells with stride 2 .* keep it True"):
         interop.to_linen(circular)

@@ -55,7 +55,7 @@ def conv_transpose2d(
         stride, dilation: distance between the outputs of neighbouring input cells, and between
             neighbouring kernel cells; an int or one per axis.
         padding: cells cropped on both sides of the full output, >= 0.
-        output_padding: cells added behind, below stride or dilation.
+        output_padding: cells added at the end, below stride or dilation.
         groups: groups of channels.
 
     Returns:

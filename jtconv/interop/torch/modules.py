@@ -122,7 +122,7 @@ def from_nnx(layer: Any) -> torch.nn.Module:
             what :func:`to_nnx` can give.
 
     Raises:
-        ValueError: for what torch cannot express, such as crops that are longer behind.
+        ValueError: for what torch cannot express, such as crops that are longer at the end.
         TypeError: for a layer that has no counterpart, naming it.
         ImportError: where torch is not installed.
     """
