@@ -93,3 +93,15 @@ def test_a_fault_that_is_none_and_one_that_is_passed_are_told():
     for output, message in ((mypy, "bad  [x]"), (pyright, "bad")):
         found = typed.differences(output, wrong="one\ntwo\n", head="head\n")
         assert found == [f"right.py:7: {message}", "passed: two"]
+
+
+def test_dir_lists_what_is_public():
+    listed = {name for name in dir(jtconv) if not name.startswith("__")}
+    modules = {name for name in listed if isinstance(getattr(jtconv, name), types.ModuleType)}
+    assert listed == {*jtconv.__all__, *modules}
+    assert {"nnx", "linen", "typing", "interop", "streaming"} <= modules
+
+
+@pytest.mark.parametrize("module", typed.public_modules(), ids=lambda module: module.__name__)
+def test_public_modules_list_what_they_have(module):
+    assert module.__all__ and all(hasattr(module, name) for name in module.__all__)
