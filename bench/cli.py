@@ -12,17 +12,23 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
-from bench import implementations, machine, overhead, report, row, summary, table
+from bench import gpu, implementations, machine, overhead, report, row, summary, table
 from bench.cases import SizeName, select
+from bench.compiled import command, timed
+from bench.compiled.programs import Setting
 from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
 
 DTYPES = {"f32": ("float32",), "bf16": ("bfloat16",), "both": ("float32", "bfloat16")}
 WHAT: dict[str, tuple[Mode, ...]] = {"both": MODES, "all": (*MODES, "activated"), "sides": SIDES}
+SETTINGS: dict[str, tuple[Setting, ...]] = {"lone": ("lone",), "chain": ("chain",)}
+SETTINGS["both"] = ("lone", "chain")
 WHAT |= {name: (name,) for name in ANSWERS}
 
 
 def bench(
-    suite: Annotated[str, typer.Option(help="quick or full")] = "quick",
+    suite: Annotated[
+        str, typer.Option(help="quick, full; gpu, tpu on one; of --compile drawn, networks")
+    ] = "quick",
     case: Annotated[list[str], typer.Option(help="Name or glob; repeatable.")] = [],  # noqa: B006
     mode: Annotated[str, typer.Option(help=", ".join(WHAT))] = "both",
     dtype: Annotated[str, typer.Option(help=", ".join(DTYPES))] = "f32",
@@ -40,6 +46,13 @@ def bench(
     python: Annotated[
         bool, typer.Option("--overhead", help="What calls, tracing and the import cost in Python.")
     ] = False,
+    compile_for: Annotated[
+        str | None,
+        typer.Option("--compile", help="v5e, v6e: count what XLA compiles; run nothing."),
+    ] = None,
+    setting: Annotated[str, typer.Option(help="Of --compile: lone, chain, both")] = "lone",
+    rows: Annotated[Path | None, typer.Option(help="Of --compile: keep and go on here.")] = None,
+    jobs: Annotated[int, typer.Option(help="Of --compile: processes.")] = 1,
     json: Annotated[Path | None, typer.Option(help="Write everything measured here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="PREFIX of PNG and SVG plots.")] = None,
     readme: Annotated[bool, typer.Option(help="Rewrite the table in README.md.")] = False,
@@ -50,11 +63,27 @@ def bench(
 ) -> None:
     """Measure jtconv and its peers on the layers of real networks."""
     console = table.console()
+    if suite == "tpu":
+        timed.run(console)
+        return
+    if compile_for:
+        dtypes = DTYPES[choice("--dtype", dtype, DTYPES)]
+        settings = SETTINGS[choice("--setting", setting, SETTINGS)]
+        choice("--suite", suite, ("quick", "full", "drawn", "networks"))
+        work = command.work(compile_for, suite, case, dtypes, settings, method)
+        command.run(compile_for, work, console, rows, jobs, json)
+        if readme:
+            command.rewrite_readme()
+        return
     if compare_files:
         regressions = report.compare(console, *map(report.load, compare_files))
         raise typer.Exit(1 if regressions else 0)
     if load:
         results = report.load(load)
+    elif suite == "gpu":
+        sampling = row.Sampling(5, 0.25, patience, machine.set_precision(tf32))
+        methods = gpu.FORMS if method == "auto" else tuple(method.split(","))
+        results = on_gpu(sampling, size_for_device(size), case, methods, console, json)
     elif python:
         results = overhead.run(rounds)
     else:
@@ -106,14 +135,41 @@ def run(
             if detailed:
                 console.print(table.detail(rows[-1], limits))
             bar.advance(task)
-    plan: dict[str, Any] = dataclasses.asdict(sampling)
-    return {
-        "schema": report.SCHEMA,
-        "machine": about,
-        "plan": plan | {"size": sweep.size, "opened": detailed},
-        "limits": machine.faster(limits, machine.limits(sweep.dtypes)),
-        "rows": rows,
-    }
+    limits = machine.faster(limits, machine.limits(sweep.dtypes))
+    return _report(about, sampling, sweep.size, detailed, limits, rows)
+
+
+def on_gpu(
+    sampling: row.Sampling,
+    size: SizeName,
+    names: list[str],
+    methods: tuple[str, ...],
+    console: Console,
+    to: Path | None,
+) -> report.Report:
+    """The suite for GPUs, kept after every layer."""
+    about, limits = machine.describe(), machine.limits(gpu.DTYPES)
+    results = _report(about, sampling, size, True, limits, [])
+    for rows in gpu.layers(sampling, size, names, methods, console.print):
+        results["rows"] += rows
+        for one in rows:
+            console.print(table.detail(one, limits))
+        if to:
+            report.save(results, to)
+    return results
+
+
+def _report(
+    about: dict[str, Any],
+    sampling: row.Sampling,
+    size: SizeName,
+    opened: bool,
+    limits: dict[str, Any],
+    rows: list[summary.Row],
+) -> report.Report:
+    plan = dataclasses.asdict(sampling) | {"size": size, "opened": opened}
+    parts = {"schema": report.SCHEMA, "machine": about, "plan": plan}
+    return parts | {"limits": limits, "rows": rows}
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +45,9 @@ TOLERANCE_TF32 = 2e-3
 # bfloat16.  Up to this error such a peer is timed all the same, and called inexact.
 INEXACT = {"db": 0.5}
 
+# Several programs of one problem may be built at a time.
+_MADE_ONCE = threading.RLock()
+
 # On an accelerator the argument sets together must be far larger than its cache.
 FAR_BEYOND_CACHE = 200e6
 
@@ -56,9 +60,20 @@ class Data:
     size: SizeName
     dtype: str
 
-    @cached_property
+    @property
     def arrays(self) -> dict[str, Array]:
         """x, w, bias and cotangent; asymmetric and random, outputs near 1 in size."""
+        with _MADE_ONCE:
+            return self._arrays
+
+    @property
+    def expected(self) -> dict[str, Array]:
+        """Every answer in float64, by code that shares no line with any implementation."""
+        with _MADE_ONCE:
+            return self._expected
+
+    @cached_property
+    def _arrays(self) -> dict[str, Array]:
         rng = np.random.default_rng(sum(map(ord, self.case.name)))
         shapes = dict(zip("xwg", self.case.shapes(self.size), strict=True))
         shapes["b"] = shapes["w"][-1:]
@@ -68,8 +83,7 @@ class Data:
         return {name: array.astype(jnp.dtype(self.dtype)) for name, array in drawn.items()}
 
     @cached_property
-    def expected(self) -> dict[str, Array]:
-        """Every answer in float64, by code that shares no line with any implementation."""
+    def _expected(self) -> dict[str, Array]:
         wide = {name: array.astype(np.float64) for name, array in self.arrays.items()}
         return reference.answers(wide, self.case)
 

@@ -30,21 +30,48 @@ class Sampling:
         return TOLERANCE_TF32 if self.tf32 and dtype == "float32" else TOLERANCE[dtype]
 
 
+@dataclass(frozen=True)
+class Built:
+    """Programs of one problem whose answers are right, and the cells of a row so far."""
+
+    problem: Problem
+    runners: list[Runner]
+    cells: dict[str, Cell]
+
+    def add(self, implementations: Mapping[str, Implementation], sampling: Sampling) -> None:
+        """Build and check the programs of more implementations."""
+        for name, implementation in implementations.items():
+            found, self.cells[name] = _build(
+                self.problem, name, implementation, sampling, self.runners
+            )
+            self.runners.extend(found)
+
+
+def build(
+    problem: Problem, implementations: Mapping[str, Implementation], sampling: Sampling
+) -> Built:
+    """The programs of a problem, checked."""
+    built = Built(problem, [], {})
+    built.add(implementations, sampling)
+    return built
+
+
+def timed(built: Built, sampling: Sampling) -> Row:
+    """The row: the problem in numbers, and a cell per implementation."""
+    timing.interleave(built.runners, sampling.rounds, sampling.budget_s)
+    tolerance = sampling.tolerance(built.problem.data.dtype)
+    for name, cell in built.cells.items():
+        ours = [r for r in built.runners if r.implementation == cell.get("same_as", name)]
+        if ours:
+            cell |= _result(min(ours, key=Runner.median), tolerance)
+    return describe(built.problem) | {"cells": built.cells}
+
+
 def measure(
     problem: Problem, implementations: Mapping[str, Implementation], sampling: Sampling
 ) -> Row:
-    """The row: the problem in numbers, and a cell per implementation."""
-    cells: dict[str, Cell] = {}
-    runners: list[Runner] = []
-    for name, implementation in implementations.items():
-        found, cells[name] = _build(problem, name, implementation, sampling, runners)
-        runners += found
-    timing.interleave(runners, sampling.rounds, sampling.budget_s)
-    for name, cell in cells.items():
-        timed = [r for r in runners if r.implementation == cell.get("same_as", name)]
-        if timed:
-            cell |= _result(min(timed, key=Runner.median), sampling.tolerance(problem.data.dtype))
-    return describe(problem) | {"cells": cells}
+    """Build, check and time."""
+    return timed(build(problem, implementations, sampling), sampling)
 
 
 def describe(problem: Problem) -> Row:

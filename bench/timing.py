@@ -11,6 +11,7 @@ from bench.program import Program
 
 # One sample lasts at least so long: shorter ones are mostly clock and dispatch.
 ENOUGH_S = 0.02
+ENOUGH_UNROLLED_S = 0.01  # of a program that solves several problems in one call
 # OpenMP's threads (torch's) spin for some milliseconds after their work, on cores the next needs.
 SETTLE_S = 0.05
 # The very first run of a program this slow counts: nothing warms up for longer.
@@ -45,11 +46,12 @@ class Runner:
 
     def calibrate(self) -> None:
         """Find how many calls make one sample; whoever checked the answers made the first call."""
-        time.sleep(SETTLE_S)
+        self._settle()
+        enough = ENOUGH_S if self.program.calls == 1 else ENOUGH_UNROLLED_S
         self.times = [self.first_s if self.first_s > SLOW_S else self.measure(1)]
-        if self.times[0] < ENOUGH_S:
+        if self.times[0] < enough:
             again = self.measure(3)
-            self.inner = int(min(max(ENOUGH_S / again / self.program.calls, 1), 1000))
+            self.inner = int(min(max(enough / again / self.program.calls, 1), 1000))
             self.times = []
 
     def median(self) -> float:
@@ -63,10 +65,15 @@ class Runner:
 
     def sample(self) -> None:
         """One more sample, once the threads of whoever ran before have gone to sleep."""
-        time.sleep(SETTLE_S)
+        self._settle()
         if self.inner > 1:
             self.measure(1)  # warms the caches
         self.times.append(self.measure(self.inner))
+
+    def _settle(self) -> None:
+        """Threads on a CPU; on a device nothing else runs."""
+        if self.program.serial:
+            time.sleep(SETTLE_S)
 
     def spent(self) -> float:
         """Seconds of clock used so far."""

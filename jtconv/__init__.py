@@ -16,6 +16,7 @@ from jtconv.matrices import conv_matrix
 from jtconv.plan import Plan
 from jtconv.plan.explain import explain
 from jtconv.problem.task import Unsupported
+from jtconv.rewrite.function import accelerate
 from jtconv.unpool import max_pool_with_indices, max_unpool
 
 if _TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "Plan",
     "Tuning",
     "Unsupported",
+    "accelerate",
     "conv",
     "conv_matrix",
     "conv_transpose",

@@ -6,13 +6,15 @@ adjoint writes them, and each is added where the convolution would have read it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from jtconv.problem.padding import BORDERS, Crops
+from jtconv.problem.symbolic import is_symbolic
 
 
 def pad(y: jax.Array, border: str, pads: Sequence[Crops]) -> jax.Array:
@@ -21,7 +23,27 @@ def pad(y: jax.Array, border: str, pads: Sequence[Crops]) -> jax.Array:
     >>> print(pad(jnp.arange(1, 5)[None, :, None], "REFLECT", [(2, 1)])[0, :, 0])
     [3 2 1 2 3 4 3]
     """
-    return jnp.pad(y, [(0, 0), *pads, (0, 0)], mode=BORDERS[border])
+    if not any(is_symbolic(size) for size in (*y.shape[1:-1], *itertools.chain(*pads))):
+        return jnp.pad(y, [(0, 0), *pads, (0, 0)], mode=BORDERS[border])
+    for axis, (before, after) in enumerate(pads, 1):
+        size = y.shape[axis]
+        place = jnp.arange(size + before + after) - before
+        y = jnp.take(y, _CELLS[border](place, jnp.asarray(size, place.dtype)), axis, mode="clip")
+    return y
+
+
+def _mirrored(i: jax.Array, size: jax.Array) -> jax.Array:
+    """There and back without the ends twice; of one cell there is only that."""
+    period = jnp.maximum(2 * size - 2, 1)
+    return jnp.minimum(i % period, -i % period)
+
+
+# Which of ``size`` cells stands at place i, where JAX would pad with numbers of cells only.
+_CELLS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "CIRCULAR": lambda i, size: i % size,
+    "REFLECT": _mirrored,
+    "EDGE": lambda i, size: jnp.clip(i, 0, size - 1),
+}
 
 
 def fold(y: jax.Array, border: str, pads: Sequence[Crops]) -> jax.Array:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jtconv import api
+from jtconv import api, borders
 from jtconv.conventions import flax
 from jtconv.dispatch.choose import parse_method
 from jtconv.problem import arguments, padding
@@ -99,7 +99,7 @@ def _check_circular(x: jax.Array, known: dict[str, Any], output_size: Any) -> No
 def _wrapped(
     x: jax.Array, kernel: jax.Array, known: dict[str, Any]
 ) -> tuple[jax.Array, list[Crops]]:
-    """One period of a periodic input, with as much of its neighbours as the output sees."""
+    """One period of a periodic input, with as much of its neighbours as the output reads."""
     spans = padding.effective_kernels(kernel.shape[:-2], known["dilation"])
     wraps, crops = zip(
         *(
@@ -108,4 +108,4 @@ def _wrapped(
         ),
         strict=True,
     )
-    return jnp.pad(x, [(0, 0), *wraps, (0, 0)], mode="wrap"), list(crops)
+    return borders.pad(x, "CIRCULAR", wraps), list(crops)

@@ -14,6 +14,7 @@ from flax import linen as nn
 from jtconv import layers
 from jtconv.conventions import flax
 from jtconv.problem import arguments
+from jtconv.rewrite.function import accelerating
 from jtconv.typing import Method, Padding, PerAxis
 
 __all__ = ["ConvTranspose", "accelerate"]
@@ -91,15 +92,17 @@ def _call(layer: Any, inputs: Any, output_size: PerAxis | None = None) -> jax.Ar
     return layers.conv_transpose(layer, inputs, kernel, bias, output_size)
 
 
-_FLAX = inspect.unwrap(nn.ConvTranspose.__call__)
+_CONV_TRANSPOSE = inspect.unwrap(nn.ConvTranspose.__call__)
+_CONV = inspect.unwrap(nn.Conv.__call__)
 
 
 @contextmanager
 def accelerate() -> Iterator[None]:
-    """Let jtconv compute every ``flax.linen.ConvTranspose`` that is called inside.
+    """Let jtconv compute every ``flax.linen`` ``ConvTranspose`` and ``Conv`` that is called inside.
 
-    The layers keep the parameters they always had; one whose padding has a name that Flax
-    does not know but lets pass ("same" for "SAME") is left to Flax. What ``jax.jit`` has
+    The layers keep the parameters they always had. Of ``Conv`` the convolution alone is ours, where
+    that is faster (:func:`jtconv.accelerate`). A transposed layer whose padding has a name that
+    Flax does not know but lets pass ("same" for "SAME") is left to Flax. What ``jax.jit`` has
     compiled outside is not looked at again: enter this first.
 
     >>> import jax, jax.numpy as jnp
@@ -116,7 +119,10 @@ def accelerate() -> Iterator[None]:
 
 def _ours(next_method: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
     """Our call where the method about to run is Flax's own, reached by ``super()`` or not."""
-    is_flax = getattr(context.orig_method, "func", None) is _FLAX
-    if is_flax and not flax.is_unknown_name(context.module.padding):
+    method = getattr(context.orig_method, "func", None)
+    if method is _CONV_TRANSPOSE and not flax.is_unknown_name(context.module.padding):
         return _call(context.module, *args, **kwargs)
+    if method is _CONV and isinstance(context.module, nn.Conv):
+        with accelerating():
+            return next_method(*args, **kwargs)
     return next_method(*args, **kwargs)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jtconv.problem import arguments, dtypes
+from jtconv.problem import arguments, dtypes, symbolic
 from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
 from jtconv.problem.padding import BORDERS
@@ -56,6 +56,8 @@ def conv_matrix(
      [0. 0. 1. 2. 3.]]
     """
     w = dtypes.array("w", w)
+    why = "the matrix has a row for every cell; call conv, which takes any size"
+    symbolic.check_numbers("input_shape", arguments.sequence(input_shape) or (), why)
     shape = arguments.shape("input_shape", input_shape)
     if len(shape) != w.ndim - 1:
         raise ValueError(

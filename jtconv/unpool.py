@@ -16,7 +16,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jtconv import api
-from jtconv.problem import arguments, dtypes, padding
+from jtconv.problem import arguments, dtypes, padding, symbolic
 from jtconv.problem.geometry import Axis
 from jtconv.typing import Padding, PerAxis, ZerosPadding
 
@@ -61,6 +61,7 @@ def max_pool_with_indices(
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"x must be real, for complex numbers have no order; got {x.dtype}.")
     space = spatial("window", window, x)
+    symbolic.check_numbers("x", space, "indices count cells, and every window must hold some")
     axes = _axes(space, window, stride, padding, dilation)
     ones = (1,) * (x.ndim - 1 - len(space))
     cells = jnp.arange(math.prod(space), dtype=jnp.int32).reshape(*ones, *space, 1)
@@ -297,6 +298,7 @@ def kept(
     """The first ``output_size`` cells of ``space`` upsampled by ``factors``; all if None."""
     if output_size is None:
         return y
+    symbolic.check_numbers("x", space, "which output_size is legal depends on it; give none")
     size = arguments.per_axis("output_size", output_size, len(space))
     for axis, (n, f, out) in enumerate(zip(space, factors, size, strict=True)):
         if not (n - 1) * f < out <= n * f:

@@ -15,10 +15,8 @@ from jtconv.algorithms import ALGORITHMS
 from tests.cases import CASES, Case
 from tests.selection import rows
 
-NAMES = (*ALGORITHMS, "auto")
-# What computes on a CPU. "pallas" is interpreted there (see conftest), which takes long: only the
-# laws about values ask it too, as one of NAMES.
-METHODS = tuple(name for name in NAMES if name != "pallas")
+# What computes on a CPU: kernels for GPUs have tests of their own, in algorithms/pallas.
+METHODS = NAMES = tuple(name for name in (*ALGORITHMS, "auto") if name != "pallas")
 
 # What refuses integers, each with a reason of its own: see test_refusals.
 NO_INTEGERS = ("vjp", "fft")

@@ -12,6 +12,7 @@ from collections.abc import Generator
 import jax
 import numpy as np
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from tests import ran
@@ -25,6 +26,10 @@ jax.config.update("jax_default_prng_impl", "rbg")
 # Before any device is asked for: shard_map needs several, and one CPU can play four.
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_enable_x64", True)
+
+# An example that waits for a busy machine is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 # Annotations become checks, here and never for users.  What takes whatever a user wrote is left
 # out: its own messages are under test, not beartype's.  So are the primitives, whose rules are
@@ -65,22 +70,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         name = mark.args[0]
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"peer {name!r} is not installed in this environment")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A row of "pallas" runs the kernel for TPUs, interpreted; where that refuses it is skipped."""
-    values = getattr(pyfuncitem, "callspec", None)
-    if values is None or not any(v == "pallas" for v in values.params.values() if type(v) is str):
-        return (yield)
-    from jtconv import Unsupported
-    from jtconv.algorithms.pallas.interpret import interpreted
-
-    with interpreted("tpu"):
-        try:
-            return (yield)
-        except Unsupported as refusal:
-            pytest.skip(str(refusal))
 
 
 _finished = itertools.count(1)

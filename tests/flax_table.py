@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.compare import assert_close
 from tests.selection import rows
 
 # kernel_size, strides, kernel_dilation, spatial size, padding.
@@ -110,9 +111,18 @@ def same_leaves(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
-TABLE = configurations(5 * len(GEOMETRIES))
 # Flax rounds a result before it folds it (CIRCULAR) or adds the bias; jtconv rounds once.
 ROUNDED_AGAIN = 4.0
+
+
+def close_leaves(one: Any, other: Any, dtype: Any, slack: float = ROUNDED_AGAIN) -> None:
+    """Equal trees, and arrays as close as ``dtype`` allows."""
+    for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True):
+        assert a.dtype == b.dtype
+        assert_close(a, b, dtype, slack)
+
+
+TABLE = configurations(5 * len(GEOMETRIES))
 
 
 # Of the geometries above, by number: one of each kind of padding, of one to three axes.

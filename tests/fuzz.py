@@ -21,7 +21,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -171,7 +171,8 @@ def _with(case: Case, field: str, axis: int, value: Any) -> Any:
 class Worker:
     """A process that computes cases, one a line, and is begun anew where one ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "tests.fuzz") -> None:
+        self.module = module
         self.process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Worker:
@@ -183,14 +184,17 @@ class Worker:
 
     def trouble(self, fuzzed: Fuzzed) -> str | None:
         """What is wrong with a case, if anything is."""
+        return self.ask(repr(fuzzed))
+
+    def ask(self, question: str) -> str | None:
+        """What the module answers to a case that it can read from a line."""
         process = self.process = self.process or subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz", "--work"],
+            [sys.executable, "-m", self.module, "--work"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        question = repr(fuzzed)
         try:
             print(question, file=process.stdin, flush=True)
             answer = process.stdout.readline() if process.stdout else ""
@@ -229,6 +233,12 @@ def failures(seed: int, count: int) -> Iterator[tuple[Fuzzed, str]]:
                 print(f"seed {seed}: {number} cases asked", file=sys.stderr, flush=True)
 
 
+def told(seed: int, count: int) -> Iterator[str]:
+    """The same, as text."""
+    for fuzzed, trouble in failures(seed, count):
+        yield f"{fuzzed.line()}\n    {trouble}"
+
+
 def work() -> None:
     """Read cases, and answer each with what is wrong with it; one takes two minutes at most."""
     import jax
@@ -244,11 +254,11 @@ def work() -> None:
             jax.clear_caches()
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.fuzz", description=__doc__.split("\n")[0]
-    )
+def main(
+    module: str, what: str, work: Callable[[], None], failing: Callable[[int, int], Iterator[str]]
+) -> int:
+    """The command line of a module that draws cases: what of a seed is ``failing``, in words."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=what.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
@@ -257,12 +267,12 @@ def main() -> int:
         work()
         return 0
     found = 0
-    for fuzzed, trouble in failures(options.seed, options.cases):
+    for text in failing(options.seed, options.cases):
         found += 1
-        print(f"{fuzzed.line()}\n    {trouble}", flush=True)
+        print(text, flush=True)
     print(f"seed {options.seed}: {found} of {options.cases} cases fail")
     return 1 if found else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("tests.fuzz", __doc__, work, told))

@@ -15,6 +15,7 @@ import jtconv
 from jtconv.unpool import average_unpool, max_pool_with_indices, max_unpool, nearest_unpool
 from jtconv.upsampling import pixel_shuffle, resize
 from tests.compare import assert_close
+from tests.selection import exhaustive
 
 
 class Pooling(NamedTuple):
@@ -55,7 +56,7 @@ def poolings(count: int, seed: int = 0) -> list[Pooling]:
 
 
 TABLE = [
-    pytest.param(p, id=str(p.number), marks=() if p.number < 15 else (pytest.mark.exhaustive,))
+    pytest.param(p, id=str(p.number), marks=() if p.number < 8 else (exhaustive,))
     for p in poolings(150)
 ]
 
@@ -121,7 +122,13 @@ def placed(values: np.ndarray, indices: np.ndarray, cells: int) -> tuple[np.ndar
 
 @pytest.mark.peer("torch")
 @pytest.mark.parametrize(
-    ("window", "stride", "size"), [(2, 2, 7), (3, 2, 7), (3, 3, 10), (2, 3, 8)]
+    ("window", "stride", "size"),
+    [
+        pytest.param(2, 2, 7, marks=exhaustive),
+        (3, 2, 7),
+        pytest.param(3, 3, 10, marks=exhaustive),
+        pytest.param(2, 3, 8, marks=exhaustive),
+    ],
 )
 def test_unpool_as_torch_does(window, stride, size):
     """Torch's own MaxUnpool2d, with the sizes it takes; overlapping windows hold equal values.

@@ -21,10 +21,7 @@ import numpy as np
 
 from jtconv.algorithms.common import xla_conv
 from jtconv.problem.geometry import Geometry
-from jtconv.problem.task import ROLES, Cost, Task
-
-# Channels of one block: the side of a matrix unit, and the lanes of a vector.
-LANES = 128
+from jtconv.problem.task import LANES, ROLES, Cost, Task
 
 # The kernel may take so many times the operands, or so many bytes.
 MOST_TIMES = 8
@@ -84,7 +81,9 @@ def _dense(task: Task) -> Task:
 def _kernel_bytes(task: Task) -> int:
     """Of the kernel with zeros: an operand, or the result of which the diagonal is kept."""
     dtype = task.accumulator if task.side == "wgrad" else task.dtype
-    return task.w_elements * _joined(task) * dtype.itemsize
+    rows = _joined(task) * task.x_channels_per_group
+    numbers = task.tiled(task.w_elements * _joined(task), rows, task.y_channels)
+    return numbers * dtype.itemsize
 
 
 def _block_diagonal(w: jax.Array, task: Task) -> jax.Array:

@@ -34,7 +34,10 @@ def refuse(task: Task) -> str | None:
 def cost(task: Task) -> Cost:
     """Cropped products are computed, too, and the columns of a row tile are held."""
     products = task.im2col_elements * task.x_channels_per_group
-    return Cost(products, task.im2col_bytes // _tiles(task))
+    columns, kernel = task.im2col_elements, task.geometry.kernel
+    if len(kernel) > 1:  # of a signal XLA:TPU lays time along the lanes
+        columns = task.tiled(columns, kernel[-1], task.y_channels_per_group)
+    return Cost(products, columns * task.accumulator.itemsize // _tiles(task))
 
 
 def spreads(task: Task) -> str:

@@ -80,8 +80,9 @@ def _met(a: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     Selected, not summed by a matrix product: an infinity times a zero of the matrix is NaN.
     """
     met = _tap_of(task.geometry) < math.prod(task.geometry.kernel)
-    products = a.astype(task.accumulator) * toeplitz(w, task.geometry).astype(task.accumulator)
-    return jnp.where(met[:, None, :, None], products, 0)
+    matrix = toeplitz(w, task.geometry).astype(task.accumulator)[None]
+    products = a.astype(task.accumulator) * matrix
+    return jnp.where(met[None, None, :, None, :, None], products, 0)
 
 
 def toeplitz(w: jax.Array, g: Geometry) -> jax.Array:

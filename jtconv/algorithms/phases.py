@@ -39,7 +39,8 @@ def cost(task: Task) -> Cost:
     """The useful products and those of cropped cells; phases and copies are held."""
     g = task.geometry
     taps = math.prod(max(len(a.inputs_of_tap(t)) for t in range(a.kernel)) * a.kernel for a in g)
-    held = task.y_elements * task.accumulator.itemsize + subpixel.held_bytes(task)
+    blocks = task.tiled(task.y_elements, 8, math.prod(g.stride) * task.y_channels)
+    held = blocks * task.accumulator.itemsize + subpixel.held_bytes(task)
     return Cost(task.batch * taps * task.x_channels_per_group * task.y_channels, held)
 
 

@@ -61,7 +61,8 @@ def cost(task: Task) -> Cost:
         "fprop": task.x_elements * g.stride[-1],
         "wgrad": task.y_elements + g.block_count * TILE,
     }
-    return Cost(task.multiply_adds, held[task.side] * task.accumulator.itemsize)
+    numbers = task.tiled(held[task.side], g.stride[-1], task.y_channels)
+    return Cost(task.multiply_adds, numbers * task.accumulator.itemsize)
 
 
 def spreads(task: Task) -> str:

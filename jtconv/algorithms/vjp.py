@@ -64,10 +64,10 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
 def _strided(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """The convolution, with zeros written out where XLA would misread its transpose."""
     g = task.geometry
-    apart = [xla_conv.is_taken_for_groups(axis, task) for axis in g]
+    apart = [xla_conv.is_taken_for_groups(axis) for axis in g]
     pads = [axis.crops if yes else (0, 0) for axis, yes in zip(g, apart, strict=True)]
     axes = tuple(
-        replace(axis, lo=0, y_size=axis.y_size + 2) if yes else axis
+        replace(axis, lo=0, y_size=axis.y_size + sum(axis.crops)) if yes else axis
         for axis, yes in zip(g, apart, strict=True)
     )
     task = replace(task, geometry=Geometry(axes, task.groups))

@@ -159,7 +159,7 @@ def _check(rows: list[Row]) -> None:
 def lanczos(size: int, stride: int) -> np.ndarray:
     """The Lanczos window with ``size / (2 * stride)`` lobes a side, ``(size, size)``.
 
-    Each output phase sees its own share of the taps; making every share sum to one keeps a flat
+    Each output phase has its own share of the taps; making every share sum to one keeps a flat
     grey flat, which is what a checkerboard pattern is the absence of.
     """
     distance = (np.arange(size) - (size - 1) / 2) / stride

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from jtconv.conventions import equinox, flax, haiku, jtconv, keras, lax, onnx, torch
 from jtconv.conventions.layer import Inexpressible, Layer, LayerSpec, LayerText, PaddingRow
+from jtconv.problem.symbolic import is_symbolic
 
 
 class Framework(NamedTuple):
@@ -40,14 +41,19 @@ FROM_TEXT = {name: f.from_text for name, f in FRAMEWORKS.items() if f.from_text}
 
 def to_text(layer: Layer) -> tuple[LayerText, ...]:
     """The layer as every framework writes it, or why one cannot."""
+    return tuple(_to_text(name, f, f.to_text, layer) for name, f in FRAMEWORKS.items() if f.to_text)
+
+
+def _to_text(
+    name: str, framework: Framework, to_text: Callable[[Layer], LayerText], layer: Layer
+) -> LayerText:
+    """By one framework."""
     border = layer.call.border
-    texts = []
-    for name, framework in FRAMEWORKS.items():
-        if framework.to_text and (border is None or framework.borders):
-            texts.append(framework.to_text(layer))
-        elif framework.to_text:
-            texts.append(LayerText(name, None, why_not=f"{name} has no padding {border!r}"))
-    return tuple(texts)
+    if border is not None and not framework.borders:
+        return LayerText(name, None, why_not=f"{name} has no padding {border!r}")
+    if any(is_symbolic(zeros) for pair in layer.crops for zeros in pair):
+        return LayerText(name, None, why_not="its padding depends on a symbolic size")
+    return to_text(layer)
 
 
 __all__ = [

@@ -137,7 +137,7 @@ def is_unknown_name(padding: Any) -> bool:
 def circular(effective: int, stride: int, transposed: bool) -> tuple[Crops, Crops]:
     """What CIRCULAR wraps around a periodic input, and then crops from the output.
 
-    One period of the output sees ``(before, behind)`` cells of the input's neighbouring periods.
+    One period of the output reads ``(before, behind)`` cells of the input's neighbouring periods.
     As in SAME the effective kernel is centred, ``transposed`` telling which way an odd cell goes.
 
     >>> circular(4, 2, transposed=True)

@@ -120,7 +120,7 @@ def _from_zeros(layer: Layer) -> dict[str, Any]:
 
 
 def _pads(name: str, axis: Axis) -> bool:
-    """Whether the named zeros are those of the axis, but for some behind that nothing reads."""
+    """Whether the named zeros are those of the axis, but for some at the end that nothing reads."""
     size = axis.y_size, axis.effective_kernel, axis.stride
     lo, hi = ours.of_convolution(name.upper(), *size)
     return lo == axis.lo and axis.hi <= hi < axis.hi + axis.stride

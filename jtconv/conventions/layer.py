@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
 from jtconv.problem.padding import Crops
+from jtconv.problem.symbolic import is_symbolic
 from jtconv.typing import Op
 
 PerAxis = tuple[int, ...]
@@ -62,10 +63,12 @@ class Layer:
 
 
 def _zeros(axis: Axis) -> Crops:
-    """Zeros around the input of a convolution, which may have some behind that nothing reads.
+    """Zeros around the input of a convolution, which may have some at the end that nothing reads.
 
     As many as in front where that can be, else as few as there can be without cutting cells off.
     """
+    if is_symbolic(axis.hi):
+        return axis.crops
     if axis.lo >= 0 and 0 <= axis.lo - axis.hi < axis.stride:
         return axis.lo, axis.lo
     return axis.lo, min(max(axis.hi, 0), axis.hi + axis.stride - 1)

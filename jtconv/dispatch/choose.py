@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
 from jtconv.devices import PLATFORMS
+from jtconv.dispatch.rule import Rule
 from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
@@ -38,8 +40,15 @@ def parse_method(method: Any) -> tuple[MethodName, ...]:
     return tuple(arguments.choice("method", name, allowed) for name in names)
 
 
+# The method whose code asks for no size, so that it can be exported for all of them.
+ANY_SIZE = "dilated"
+
+
 def refusal(name: str, task: Task) -> str | None:
     """Why method ``name`` cannot do ``task``; None where it can."""
+    if task.geometry.is_symbolic and name != ANY_SIZE:
+        numbers = f"it is written for sizes that are numbers, and {task.symbols} here are not"
+        return f"{numbers} ({ANY_SIZE!r} takes any)"
     return ALGORITHMS[name].refuse(task)
 
 
@@ -112,13 +121,18 @@ def _unsupported(wanted: tuple[str, ...], refusals: list[str]) -> Unsupported:
     )
 
 
-def keeps_infinities(wanted: tuple[str, ...], chosen: Choice, platform: str) -> bool:
-    """Whether what the chosen method may spread is to be contained: by ``auto``, on a CPU.
+def keeps_infinities(wanted: tuple[str, ...], chosen: Choice, task: Task) -> bool:
+    """Whether what the chosen method may spread is contained: by ``auto``, on a CPU.
 
-    A method asked for by name is that method and nothing else, and "dilated" is XLA's own
-    convolution, beyond which ``auto`` need not go. Elsewhere a branch waits for the host.
+    A method asked for by name is that method and nothing else. ``auto`` goes no further than
+    XLA's own convolution, which is "dilated": where it has a library, that one spreads what is in
+    the kernel of a padded convolution, too. The exception is the gradient by the kernel, where to
+    contain what is in x took up to 1.6 times as long, and twice as long to compile. On accelerators
+    a branch would wait for the host.
     """
-    return "auto" in wanted and chosen.method != "dilated" and platform == "cpu"
+    if "auto" not in wanted or chosen.method == "dilated" or task.platform != "cpu":
+        return False
+    return task.side == "dgrad" or (task.side == "fprop" and chosen.method == "taps")
 
 
 class Advisor(Protocol):
@@ -130,6 +144,9 @@ class Advisor(Protocol):
     def tile(self, task: Task, method: str) -> str | None:
         """The block sizes of ``method`` for ``task``, or None to leave them to the method."""
 
+    def seconds(self, task: Task, method: str) -> float | None:
+        """What ``method`` took for ``task``, or None where that is not known."""
+
 
 # Part of the key of jax.jit's caches: under another advisor a function is traced anew.
 ADVISOR = jax.make_user_context(None)
@@ -140,17 +157,30 @@ def _advised_tile(method: str, task: Task) -> str | None:
     return advisor.tile(task, method) if advisor else None
 
 
+def advised(task: Task) -> Choice | None:
+    """What the advisor says, if there is one that knows, of a method that can do it."""
+    advisor: Advisor | None = ADVISOR.value
+    method = advisor.advise(task) if advisor else None
+    if method is None:
+        return None
+    tile = _advised_tile(method, task)
+    if refusal(method, replace(task, tile=tile)) is not None:
+        return None
+    how = f", in tiles of {tile}" if tile else ""
+    return Choice(method, f"measured fastest by the tuning in force{how}", tile)
+
+
 def automatic(task: Task) -> Choice:
     """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
-    advisor: Advisor | None = ADVISOR.value
-    advised = advisor.advise(task) if advisor else None
-    if advised is not None:
-        tile = _advised_tile(advised, task)
-        how = f", in tiles of {tile}" if tile else ""
-        if refusal(advised, replace(task, tile=tile)) is None:
-            return Choice(advised, f"measured fastest by the tuning in force{how}", tile)
+    if task.geometry.is_symbolic:
+        return Choice(ANY_SIZE, "the sizes are symbolic, and it takes any")
+    return advised(task) or ruled(task, RULES)
+
+
+def ruled(task: Task, rules: Iterable[Rule]) -> Choice:
+    """The first of ``rules`` that fits, whose method can do the task in bounds."""
     least: Choice | None = None  # the first that holds too much, for want of a better one
-    for rule in RULES:
+    for rule in rules:
         if rule.fits(task) and refusal(rule.method, task) is None:
             choice = Choice(rule.method, rule.reason)
             if not holds_too_much(task, cost(rule.method, task)):

@@ -11,7 +11,7 @@ and every gradient is itself a task for which a method is chosen.
 Beside them stand ``dgrad`` and ``fprop`` plus a bias, for methods that add it as they write.  These
 are affine, and are derived as what they are: a side and a sum.
 
-This is the only file that touches ``jax.interpreters``.
+Of ``jax.interpreters`` only this file and ``tag`` know.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from jtconv.algorithms.common.infinities import contained
 from jtconv.devices import PLATFORMS, platform_of
 from jtconv.dispatch import experimental
 from jtconv.dispatch.batching import batch
-from jtconv.dispatch.choose import choose, keeps_infinities
+from jtconv.dispatch.choose import choose, keeps_infinities, spreads
+from jtconv.dispatch.tag import untagged
 from jtconv.problem import dtypes
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import ROLES, Side, Task
@@ -61,8 +62,12 @@ def _compute(
     with jax.named_scope(f"jtconv_{side}_{chosen.method}"):
         if bias is not None and isinstance(algorithm, WithBias):
             return algorithm.biased(a, b, bias, task).astype(task.result_dtype)
-        compute_side = contained if keeps_infinities(method, chosen, platform) else compute
-        y = compute_side(algorithm, a, b, task).astype(task.result_dtype)
+
+        def fast() -> jax.Array:
+            return compute(algorithm, a, b, task).astype(task.result_dtype)
+
+        kept = keeps_infinities(method, chosen, task)
+        y = contained(fast, a, b, task, spreads(chosen.method, task) if kept else "")
         return _plus(y, bias) if bias is not None else y
 
 
@@ -103,6 +108,12 @@ def _result_shape(side: Side, g: Geometry, a: Any, b: Any, *_: Any) -> tuple[Any
     return *g.kernel, a.shape[-1] // g.groups, b.shape[-1]
 
 
+def _final(rule: Any, context: Any, *operands: Any, **params: Any) -> Any:
+    """Lower by ``rule``; a convolution of XLA's that it makes is nothing to accelerate."""
+    with untagged(context):
+        return rule(context, *operands, **params)
+
+
 def _primitive(side: Side, suffix: str = "") -> Primitive:
     primitive = Primitive(f"jtconv_{side}{suffix}")
 
@@ -113,7 +124,8 @@ def _primitive(side: Side, suffix: str = "") -> Primitive:
     def impl(*operands: jax.Array, **params: Any) -> jax.Array:
         if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             (device, *_) = jnp.asarray(operands[0]).devices()
-            return _compute(*operands, side=side, platform=platform_of(device), **params)
+            with untagged():
+                return _compute(*operands, side=side, platform=platform_of(device), **params)
         return compiled(**params)(*operands)
 
     primitive.def_impl(impl)
@@ -121,7 +133,7 @@ def _primitive(side: Side, suffix: str = "") -> Primitive:
     for platform in (*PLATFORMS, None):
         lowered = partial(_traced_once, side=side, platform=platform or "other")
         rule = mlir.lower_fun(lowered, multiple_results=False)
-        mlir.register_lowering(primitive, rule, platform=platform)
+        mlir.register_lowering(primitive, partial(_final, rule), platform=platform)
     return primitive
 
 

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from jax import lax
 
 from jtconv.algorithms import fft
 from jtconv.algorithms.common import im2col, subpixel, xla_conv
-from jtconv.problem.task import Cost, Side, Task
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One line of the static choice: on these platforms and sides, when this holds."""
-
-    method: str
-    when: Callable[[Task], bool]
-    reason: str
-    sides: tuple[Side, ...] = ("dgrad", "fprop", "wgrad")
-    platforms: tuple[str, ...] = ("cpu",)
-
-    def fits(self, task: Task) -> bool:
-        """Whether this rule applies to ``task``."""
-        return task.platform in self.platforms and task.side in self.sides and self.when(task)
-
+from jtconv.dispatch.gpu_rules import GPU_RULES
+from jtconv.dispatch.rule import Rule
+from jtconv.dispatch.tpu_rules import TPU_RULES
+from jtconv.problem.task import Cost, Task
 
 # A method is passed over where it would hold more than this many times its operands, and more
 # than a cache.
@@ -42,8 +27,6 @@ def holds_too_much(task: Task, cost: Cost) -> bool:
 # Kernels of fewer taps are no case for transforms, whatever else.
 MANY_TAPS = 256
 DEFAULT_PRECISION = (None, lax.Precision.DEFAULT)
-
-ACCELERATORS = ("cuda", "rocm", "tpu", "other")
 
 
 def _sums_far_more_taps(task: Task) -> bool:
@@ -126,13 +109,6 @@ def _inserts_no_zeros(task: Task) -> bool:
     return task.side == "fprop" or (task.side == "dgrad" and stride1)
 
 
-def _is_library_kernel(task: Task) -> bool:
-    """What cuDNN has fast kernels for: one or two axes, one group, undilated, overlapping."""
-    overlapping = any(len(a.blocks) > 1 for a in task.geometry)
-    undilated = all(a.dilation == 1 for a in task.geometry)
-    return task.groups == 1 and len(task.geometry) <= 2 and undilated and overlapping
-
-
 # First match wins. Times are float32 medians on 2 cores, jax 0.10.2, of one side at a time;
 # `python -m bench --sides` measures such cases again.
 RULES = (
@@ -204,29 +180,7 @@ RULES = (
         "the others refuse, and transforms need less arithmetic (errors are relative to the "
         "largest numbers, inf and NaN spread: name a method or a precision to do without)",
     ),
-    # Accelerators: from the compilers' sources, not from measurements of ours.
-    Rule(
-        "taps",
-        _has_thin_groups,
-        "groups too thin for a matrix product: one fused loop (not measured here)",
-        platforms=ACCELERATORS,
-    ),
-    Rule(
-        "dilated",
-        _is_library_kernel,
-        "the form XLA hands to the library, cuDNN or MIOpen (not measured here)",
-        platforms=("cuda", "rocm"),
-    ),
-    Rule(
-        "dilated",
-        _is_library_kernel,
-        "XLA's own convolution, which takes dilated operands as they are (not measured here)",
-        platforms=("tpu", "other"),
-    ),
-    Rule(
-        "gemm",
-        lambda task: True,
-        "grouped, 3-D, dilated or not overlapping: matrix products (not measured here)",
-        platforms=ACCELERATORS,
-    ),
+    *TPU_RULES,
+    *GPU_RULES,
+    Rule("dilated", lambda task: True, "XLA's own convolution (assumed)", platforms=("other",)),
 )

@@ -125,6 +125,11 @@ class Tuning:
         best = self._fastest(task, (method,))
         return best.tile if best else None
 
+    def seconds(self, task: Task, method: str) -> float | None:
+        """The time that ``method`` was measured to take for ``task``; None where there is none."""
+        best = self._fastest(task, (method,))
+        return best.seconds if best else None
+
     def _fastest(self, task: Task, methods: Container[str]) -> Timing | None:
         rows = self.rows.get(key(task), ())
         timed = [t for t in rows if t.seconds is not None and t.method in methods]

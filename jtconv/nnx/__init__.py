@@ -1,6 +1,8 @@
 """Layers for flax.nnx."""
 
-from jtconv.nnx.conv_transpose import ConvTranspose, accelerate
+from jtconv.nnx.conv import Conv
+from jtconv.nnx.conv_transpose import ConvTranspose
+from jtconv.nnx.in_place import accelerate
 from jtconv.nnx.upsample import ResizeConv, SubPixelConv
 
-__all__ = ["ConvTranspose", "ResizeConv", "SubPixelConv", "accelerate"]
+__all__ = ["Conv", "ConvTranspose", "ResizeConv", "SubPixelConv", "accelerate"]

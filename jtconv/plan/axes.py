@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +10,9 @@ from jtconv.conventions.layer import Layer
 from jtconv.problem import arguments, padding
 from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
-from jtconv.problem.output_size import legal_sizes
+from jtconv.problem.output_size import legal_sizes, positive_run, run
 from jtconv.problem.padding import Crops
+from jtconv.problem.symbolic import is_symbolic
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class AxisPlan:
     axis: Axis
     transposed: bool
     padding: Crops
-    reachable: range
+    reachable: Sequence[Any]
 
     @property
     def input(self) -> int:
@@ -81,7 +82,7 @@ class AxisPlan:
         the operation.
 
         Raises:
-            TypeError, ValueError: if ``size`` is no int >= 1.
+            TypeError, ValueError: if ``size`` is no int >= 1, or the input's is symbolic.
 
         >>> import jax.numpy as jnp, jtconv
         >>> plan = jtconv.explain(jnp.ones((36, 1)), jnp.ones((4, 1, 1)), stride=2)
@@ -89,6 +90,8 @@ class AxisPlan:
         ({'padding': 2, 'output_padding': 1},)
         """
         size = arguments.integer("size", size, least=1)
+        if is_symbolic(self.input):
+            raise ValueError(f"{size} of {self.input} is no question: explain an input of numbers.")
         found = [*(self._numbers(size)), *(self._names(size))]
         return tuple(found) or (self._pair(size),)
 
@@ -135,26 +138,26 @@ def axis_plans(layer: Layer, padding_arg: Any) -> tuple[AxisPlan, ...]:
     )
 
 
-def _reachable(call: Call, padding_arg: Any) -> Iterator[range]:
+def _reachable(call: Call, padding_arg: Any) -> Iterator[Sequence[Any]]:
     rank = len(call.geometry)
     size = _of_transposed if call.op == "conv_transpose" else _of_convolution
     pads = padding.parse(padding_arg, rank, borders=True)
     return map(size, call.geometry, padding.on_axes(pads, rank))
 
 
-def _of_transposed(a: Axis, pads: str | Crops) -> range:
+def _of_transposed(a: Axis, pads: str | Crops) -> Sequence[Any]:
     """Output sizes of the same padding."""
     crops = padding.along(True, pads, a.x_size, a.effective_kernel, a.stride)
     axis = Axis.cropped(a.x_size, a.kernel, a.stride, a.dilation, *crops)
     return legal_sizes(axis, pads if isinstance(pads, str) else None)
 
 
-def _of_convolution(a: Axis, pads: str | Crops) -> range:
+def _of_convolution(a: Axis, pads: str | Crops) -> Sequence[Any]:
     """Input sizes of the same output."""
-    if pads in ("SAME", "SAME_LOWER", *padding.BORDERS):
-        return range((a.x_size - 1) * a.stride + 1, a.x_size * a.stride + 1)
+    if pads in padding.AS_SAME:
+        return run((a.x_size - 1) * a.stride + 1, a.stride)
     least = a.full - sum(padding.along(False, pads, a.y_size, a.effective_kernel, a.stride))
-    return range(max(least, 1), least + a.stride)
+    return positive_run(least, a.stride)
 
 
 def _times(factor: int, letter: str) -> str:

@@ -23,7 +23,7 @@ from jtconv.dispatch.choose import (
 from jtconv.dispatch.tuning import timings
 from jtconv.plan.axes import axis_plans
 from jtconv.plan.plan import MethodRow, Plan, SidePlan, StreamPlan
-from jtconv.problem import arguments, dtypes
+from jtconv.problem import arguments, dtypes, symbolic
 from jtconv.problem.call import Call
 from jtconv.problem.stream import StreamCall
 from jtconv.problem.task import SIDES, Task
@@ -108,6 +108,8 @@ def explain(
     if op == "conv_transpose" or output_padding != 0:
         keywords["output_padding"] = output_padding
     call = Call.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
+    if timed:
+        symbolic.check_numbers("x", call.geometry.x_size, "time measures one size")
     if bias is not None:
         dtypes.check_bias(_checked("bias", bias), call.out_channels, x)
     layer = conventions.Layer(call, bias is not None, flip)
@@ -186,7 +188,7 @@ def _side_plan(op: Op, number: int, wanted: tuple[str, ...], forward: Task, time
             fastest[t.method] = min(t.seconds, fastest.get(t.method, t.seconds))
     rows = tuple(_row(name, task, fastest.get(name)) for name in ALGORITHMS)
     choice = choose(wanted, task)
-    kept = keeps_infinities(wanted, choice, task.platform) or not spreads(choice.method, task)
+    kept = keeps_infinities(wanted, choice, task) or not spreads(choice.method, task)
     return SidePlan(_ROLES[number], side, choice, rows, kept)
 
 

@@ -110,7 +110,7 @@ class Plan:
         return json.dumps(self.as_dict(), indent=1, default=str)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values; a symbolic batch becomes its name in JSON."""
+        """As plain values; symbolic sizes become their names in JSON."""
         return {
             "op": self.call.op,
             "platform": self.platform,
@@ -205,10 +205,15 @@ def heading(plan: Plan) -> list[str]:
     per_axis = " x ".join(map(str, plan.receptive_field))
     return [
         f"{plan.call.op}: {plan.input_shape} -> {plan.output_shape}",
-        f"parameters {plan.parameters:,}   useful multiply-adds {plan.multiply_adds:,}   "
-        f"with zeros {plan.dense_multiply_adds:,}   receptive field {per_axis}   "
+        f"parameters {plan.parameters:,}   useful multiply-adds {_count(plan.multiply_adds)}   "
+        f"with zeros {_count(plan.dense_multiply_adds)}   receptive field {per_axis}   "
         f"platform {plan.platform}",
     ]
+
+
+def _count(number: Any) -> str:
+    """A number in groups of three digits; what is symbolic in it stays so."""
+    return f"{number:,}" if isinstance(number, int) else str(number)
 
 
 def axis_table(plan: Plan) -> Table:
@@ -309,8 +314,8 @@ def _infinities(plan: SidePlan) -> Iterator[str]:
 def _method_row(row: MethodRow, timed: bool) -> tuple[str, ...]:
     if row.cost is None:
         return (row.method, "cannot:", str(row.refusal), *(("",) if timed else ()))
-    spent = f"{row.cost.multiply_adds:,} multiply-adds"
-    cells = row.method, spent, f"{row.cost.temporary_bytes:,} temporary bytes"
+    spent = f"{_count(row.cost.multiply_adds)} multiply-adds"
+    cells = row.method, spent, f"{_count(row.cost.temporary_bytes)} temporary bytes"
     return (*cells, _milliseconds(row)) if timed else cells
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.export import is_symbolic_dim
 
-from jtconv.problem import arguments, layout
+from jtconv.problem import arguments, layout, symbolic
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.layout import Layout
 from jtconv.problem.output_size import conv_axes, conv_transpose_axes
@@ -20,7 +19,7 @@ from jtconv.problem.padding import BORDERS, Crops
 from jtconv.problem.task import SIDES, Side, Task
 from jtconv.typing import Op
 
-Shape = tuple[Any, ...]  # of ints; the batch may be a symbolic dimension
+Shape = tuple[Any, ...]  # of ints; batch and space may be symbolic dimensions
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Call:
     @property
     def pads(self) -> tuple[Crops, ...]:
         """Cells that a border makes around y, per axis."""
-        return tuple((a.lo, max(a.hi, 0)) for a in self.geometry)
+        return tuple((a.lo, symbolic.larger(a.hi, 0)) for a in self.geometry)
 
     @property
     def computed(self) -> Geometry:
@@ -156,7 +155,7 @@ def _shape(name: str, shape: Any) -> Shape:
     if items is None:
         raise TypeError(f"{name} must be a tuple of ints, got {shape!r}.")
     return tuple(
-        size if is_symbolic_dim(size) else arguments.integer(f"{name}[{axis}]", size, least=0)
+        size if symbolic.is_symbolic(size) else arguments.integer(f"{name}[{axis}]", size, least=0)
         for axis, size in enumerate(items)
     )
 
@@ -165,16 +164,19 @@ _TRANSPOSED_ONLY = {"output_padding", "output_size"}
 _KEYWORDS = _TRANSPOSED_ONLY | {"stride", "padding", "dilation", "groups", "dimension_numbers"}
 
 
-def _spatial(lay: Layout, name: str, sizes: list[Any]) -> tuple[int, ...]:
-    """Spatial sizes as ints; none may be 0 or unknown (a batch may be both)."""
+def _spatial(lay: Layout, name: str, sizes: list[Any]) -> tuple[Any, ...]:
+    """Spatial sizes, none of which may be 0 (a batch may); those of a kernel are ints."""
     for letter, size in zip(lay.spatial, sizes, strict=True):
-        if not isinstance(size, int):
+        if name == "w" and symbolic.is_symbolic(size):
             raise TypeError(
-                f"{name}: spatial axis {letter!r} has the symbolic size {size}; only the batch "
-                "may be symbolic, so give spatial axes a number."
+                f"w: spatial axis {letter!r} has the symbolic size {size}; the taps of a kernel "
+                "are counted when a program is traced: give a number."
             )
-        if size < 1:
-            raise ValueError(f"{name}: spatial axis {letter!r} has size {size}, must be >= 1.")
+        if not symbolic.at_least(size, 1):
+            hint = symbolic.constraint(size, 1)
+            raise ValueError(
+                f"{name}: spatial axis {letter!r} has size {size}, must be >= 1{hint}."
+            )
     return tuple(sizes)
 
 

@@ -16,15 +16,20 @@ DTYPES = (*FLOATS, *COMPLEXES, *INTEGERS)
 KINDS = (FLOATS, COMPLEXES, INTEGERS)
 
 
-def array(name: str, value: Any) -> jax.Array:
-    """``value`` as a JAX array of a dtype that can be convolved; lists are not arrays."""
-    if isinstance(value, jax.Array) and value.dtype.name in DTYPES:
-        return value
+def check_array(name: str, value: Any) -> None:
+    """Lists and numbers are no arrays."""
     if value is None or isinstance(value, list | tuple | dict | str | bool | int | float | complex):
         raise TypeError(
             f"{name} must be an array (JAX or NumPy), got {type(value).__name__}: "
             f"wrap it as jnp.asarray({name})."
         )
+
+
+def array(name: str, value: Any) -> jax.Array:
+    """``value`` as a JAX array of a dtype that can be convolved; lists are not arrays."""
+    if isinstance(value, jax.Array) and value.dtype.name in DTYPES:
+        return value
+    check_array(name, value)
     if hasattr(value, "dtype"):
         dtype_of(name, value)
     try:

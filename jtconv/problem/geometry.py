@@ -7,7 +7,7 @@ Everything in this package is one trilinear form, read along each spatial axis:
 ``x`` is the input of the transposed convolution, ``y`` its output, and ``w`` the kernel; of the
 convolution ``y`` is the input.  An :class:`Axis` holds the integers of one spatial axis, a
 :class:`Geometry` those of all of them, and everything else here is arithmetic on them.
-No array and no framework is needed to reason about a geometry, so none is imported.
+Sizes may be symbols (`symbolic`); no array is needed to reason about a geometry.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+
+from jtconv.problem.symbolic import Size, at_least, is_symbolic, larger, smaller
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,22 @@ class Axis:
     ((0, 3), (1, 0))
     """
 
-    x_size: int
+    x_size: Size
     kernel: int
-    y_size: int
+    y_size: Size
     stride: int = 1
     dilation: int = 1
-    lo: int = 0
+    lo: Size = 0
 
     @classmethod
     def cropped(
-        cls, x_size: int, kernel: int, stride: int = 1, dilation: int = 1, lo: int = 0, hi: int = 0
+        cls,
+        x_size: Size,
+        kernel: int,
+        stride: int = 1,
+        dilation: int = 1,
+        lo: Size = 0,
+        hi: Size = 0,
     ) -> Axis:
         """The axis of the full output less ``lo`` cells in front and ``hi`` at the end."""
         full = (x_size - 1) * stride + dilation * (kernel - 1) + 1
@@ -83,17 +91,17 @@ class Axis:
         return self.dilation * (self.kernel - 1) + 1
 
     @property
-    def full(self) -> int:
+    def full(self) -> Size:
         """Output size when nothing is cropped."""
         return (self.x_size - 1) * self.stride + self.effective_kernel
 
     @property
-    def hi(self) -> int:
+    def hi(self) -> Size:
         """Cells cropped at the end; negative where the output is extended with zeros."""
         return self.full - self.lo - self.y_size
 
     @property
-    def crops(self) -> tuple[int, int]:
+    def crops(self) -> tuple[Size, Size]:
         """``(lo, hi)``."""
         return self.lo, self.hi
 
@@ -108,10 +116,18 @@ class Axis:
 
     def inputs_of_tap(self, t: int) -> range:
         """The ``i`` whose product with tap ``t`` is added to a cell that is not cropped."""
+        return range(*self._bounds_of_tap(t))
+
+    def _bounds_of_tap(self, t: int) -> tuple[Size, Size]:
         start = -(-(self.lo - self.dilation * t) // self.stride)
         stop = (self.y_size - 1 + self.lo - self.dilation * t) // self.stride + 1
-        start, stop = max(start, 0), min(stop, self.x_size)
-        return range(start, max(start, stop))
+        start, stop = larger(start, 0), smaller(stop, self.x_size)
+        return start, larger(start, stop)
+
+    def misses(self, t: int) -> bool:
+        """Whether tap ``t`` of some position of x falls outside of y, at some size if symbolic."""
+        start, stop = self._bounds_of_tap(t)
+        return not at_least(stop - start - self.x_size, 0)
 
     @property
     def meeting(self) -> tuple[range, range]:
@@ -129,9 +145,10 @@ class Axis:
         return range(min(x), max(x) + 1), range(min(y), max(y) + 1)
 
     @property
-    def multiply_adds(self) -> int:
+    def multiply_adds(self) -> Size:
         """Products that reach the output: inserted zeros and cropped cells do not count."""
-        return sum(len(self.inputs_of_tap(t)) for t in range(self.kernel))
+        bounds = map(self._bounds_of_tap, range(self.kernel))
+        return sum(stop - start for start, stop in bounds)
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
@@ -164,7 +181,7 @@ class Axis:
 
     @property
     def receptive_field(self) -> int:
-        """The span of input cells, at most, that one output cell sees."""
+        """The span of input cells, at most, that one output cell reads."""
         spans = [p.offsets[0] - p.offsets[-1] + 1 for p in self.phases if p.taps]
         return max(spans)
 
@@ -214,7 +231,7 @@ class Geometry:
         return len(self.axes)
 
     @property
-    def x_size(self) -> tuple[int, ...]:
+    def x_size(self) -> tuple[Size, ...]:
         """Of x, per axis."""
         return tuple(a.x_size for a in self.axes)
 
@@ -224,7 +241,7 @@ class Geometry:
         return tuple(a.kernel for a in self.axes)
 
     @property
-    def y_size(self) -> tuple[int, ...]:
+    def y_size(self) -> tuple[Size, ...]:
         """Of y, per axis."""
         return tuple(a.y_size for a in self.axes)
 
@@ -239,14 +256,19 @@ class Geometry:
         return tuple(a.dilation for a in self.axes)
 
     @property
-    def crops(self) -> tuple[tuple[int, int], ...]:
+    def crops(self) -> tuple[tuple[Size, Size], ...]:
         """``(lo, hi)``, per axis."""
         return tuple(a.crops for a in self.axes)
 
     @property
-    def full(self) -> tuple[int, ...]:
+    def full(self) -> tuple[Size, ...]:
         """Of y when nothing is cropped, per axis."""
         return tuple(a.full for a in self.axes)
+
+    @property
+    def is_symbolic(self) -> bool:
+        """Whether any size is a symbol of ``jax.export``, not a number."""
+        return any(is_symbolic(a.x_size) or is_symbolic(a.y_size) for a in self.axes)
 
     @property
     def blocks(self) -> Iterator[tuple[Block, ...]]:
@@ -259,14 +281,14 @@ class Geometry:
         return math.prod(len(a.blocks) for a in self.axes)
 
     @property
-    def multiply_adds(self) -> int:
+    def multiply_adds(self) -> Size:
         """Useful products per example, input channel and output channel of one group."""
         return math.prod(a.multiply_adds for a in self.axes)
 
     @property
     def has_misses(self) -> bool:
         """Whether some tap of some position of x falls outside of y."""
-        return any(len(a.inputs_of_tap(t)) < a.x_size for a in self for t in range(a.kernel))
+        return any(a.misses(t) for a in self for t in range(a.kernel))
 
     @property
     def overlap(self) -> tuple[int, int]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jtconv.problem import arguments
+from jtconv.problem import arguments, symbolic
 
-Crops = tuple[int, int]
+Crops = tuple[symbolic.Size, symbolic.Size]
 
 
 def effective_kernels(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
@@ -46,6 +46,9 @@ NAMES: dict[str, Callable[[int, int], Crops]] = {
 # as many as SAME has, and numpy.pad's word for it.
 BORDERS = {"CIRCULAR": "wrap", "REFLECT": "reflect", "EDGE": "edge"}
 
+# The names by which a convolution divides the size by the stride and rounds up.
+AS_SAME = ("SAME", "SAME_LOWER", *BORDERS)
+
 
 def from_name(name: str, effective: int, stride: int) -> Crops:
     """The crops that a named convention makes.
@@ -73,7 +76,7 @@ def check_output_padding(
             )
 
 
-def of_convolution(name: str, size: int, effective: int, stride: int) -> Crops:
+def of_convolution(name: str, size: Any, effective: int, stride: int) -> Crops:
     """The zeros a named convention puts before and after the input of a plain convolution."""
     if name == "FULL":
         return effective - 1, effective - 1
@@ -81,7 +84,7 @@ def of_convolution(name: str, size: int, effective: int, stride: int) -> Crops:
         return 0, 0
     if name == "CAUSAL":
         return effective - 1, 0
-    total = max((-(-size // stride) - 1) * stride + effective - size, 0)
+    total = symbolic.larger(effective - stride + -size % stride, 0)
     short, long = total // 2, total - total // 2
     return (short, long) if name == "SAME" else (long, short)
 
@@ -112,7 +115,7 @@ def parse(padding: Any, rank: int, borders: bool = False) -> str | tuple[Crops, 
         return arguments.choice("padding", padding, names, any_case=True)
     items = arguments.sequence(padding)
     if items is None:
-        if padding is None or not hasattr(padding, "__index__"):
+        if not hasattr(padding, "__index__") and not symbolic.is_symbolic(padding):
             raise TypeError(
                 f"padding must be an int, one int or (lo, hi) pair per spatial axis, or one of "
                 f"{', '.join(names)}; got {padding!r}."
@@ -132,7 +135,11 @@ def parse(padding: Any, rank: int, borders: bool = False) -> str | tuple[Crops, 
 
 
 def _pair(name: str, item: Any) -> Crops:
+    """``(lo, hi)``, either of which may be symbolic, as SAME of a symbolic size is."""
     if arguments.sequence(item) is None:
         item = (item, item)
-    lo, hi = arguments.per_axis(name, item, 2)
+    if len(item) == 2 and any(map(symbolic.is_symbolic, item)):
+        lo, hi = (n if symbolic.is_symbolic(n) else arguments.integer(name, n) for n in item)
+    else:
+        lo, hi = arguments.per_axis(name, item, 2)
     return lo, hi

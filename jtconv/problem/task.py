@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jtconv.problem.geometry import Geometry
+from jtconv.problem.symbolic import is_symbolic
 from jtconv.typing import Op
 
 Side = Literal["dgrad", "fprop", "wgrad"]
@@ -23,6 +24,7 @@ SIDES: dict[Op, tuple[Side, Side, Side]] = {
 # The two operands of a side, and then its result.
 ROLES: dict[Side, str] = {"dgrad": "xwy", "fprop": "ywx", "wgrad": "xyw"}
 
+LANES, SUBLANES = 128, 8  # of a TPU's vectors
 NOMINAL_BATCH = 8  # stands for a symbolic batch when costs are estimated
 
 
@@ -89,6 +91,12 @@ class Task:
         return self.geometry.groups
 
     @property
+    def symbols(self) -> str:
+        """The sizes that are not numbers, for messages."""
+        sizes = (*self.geometry.x_size, *self.geometry.y_size)
+        return ", ".join(dict.fromkeys(str(size) for size in sizes if is_symbolic(size)))
+
+    @property
     def x_channels_per_group(self) -> int:
         """C // groups of the law: what one tap of dgrad sums."""
         return self.x_channels // self.groups
@@ -142,6 +150,17 @@ class Task:
     def im2col_bytes(self) -> int:
         """What these take in the accumulator's dtype."""
         return self.im2col_elements * self.accumulator.itemsize
+
+    def tiled(self, elements: int, rows: int, columns: int) -> int:
+        """What ``elements`` numbers take, in numbers, as arrays whose last axes are these.
+
+        A TPU keeps the last axis in whole lanes, 128 of them, and the one before in whole
+        sublanes, 8: arrays whose channels are few take many times their numbers.
+        """
+        if self.platform != "tpu":
+            return elements
+        full = -(-rows // SUBLANES) * SUBLANES * -(-columns // LANES) * LANES
+        return -(-elements * full // max(rows * columns, 1))
 
     @property
     def multiply_adds(self) -> int:

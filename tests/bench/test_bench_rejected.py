@@ -12,6 +12,9 @@ from jtconv.algorithms import gemm
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Task
 from tests.compare import assert_close
+from tests.selection import exhaustive
+
+pytestmark = exhaustive
 
 
 @pytest.mark.parametrize("space", [(5,), (4, 3)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 from jax import lax
@@ -13,6 +14,7 @@ from jtconv.interop import lax as interop
 from tests.compare import assert_close
 from tests.interop.chance import Call, Chance, rows, table
 from tests.interop.compiled import compiled
+from tests.programs import convolutions
 
 LAYOUTS = {
     1: (None, ("NCH", "OIH", "NCH"), ("HNC", "IHO", "NHC")),
@@ -49,9 +51,10 @@ def laid(call: Call, rng) -> tuple[Any, Any]:
     return x, w.transpose([[*space, "I", "O"].index(letter) for letter in specs[1]])
 
 
-def test_the_signature_is_that_of_the_installed_jax():
-    ours = inspect.signature(interop.conv_transpose).parameters.values()
-    theirs = inspect.signature(lax.conv_transpose).parameters.values()
+@pytest.mark.parametrize("name", ["conv_transpose", "conv_general_dilated"])
+def test_the_signature_is_that_of_the_installed_jax(name):
+    ours = inspect.signature(getattr(interop, name)).parameters.values()
+    theirs = inspect.signature(getattr(lax, name)).parameters.values()
     assert [(p.name, p.kind, p.default) for p in ours] == [
         (p.name, p.kind, p.default) for p in theirs
     ]
@@ -134,3 +137,47 @@ def test_errors_name_the_arguments_of_lax(keywords, message):
     }
     with pytest.raises((ValueError, TypeError), match=message):
         interop.conv_transpose(**{**given, **keywords})
+
+
+def test_conv_general_dilated_passes_everything_on(rng):
+    """Each argument arrives, and gradients are of the same kind."""
+    x, w = (jnp.asarray(rng.normal(size=shape), "float32") for shape in ((2, 8, 7), (3, 2, 8)))
+    given = {
+        "window_strides": (1,),
+        "padding": [(2, -1)],
+        "lhs_dilation": (2,),
+        "rhs_dilation": (3,),
+        "dimension_numbers": ("NCH", "HIO", "NHC"),
+        "feature_group_count": 4,
+        "batch_group_count": 1,
+        "precision": lax.Precision.HIGHEST,
+        "preferred_element_type": "float64",
+        "out_sharding": None,
+    }
+
+    def both(f: Any) -> Any:
+        return jax.jit(lambda x, w: (f(x, w, *given.values()), f(x, w, **given)))
+
+    got, want = both(interop.conv_general_dilated)(x, w), both(lax.conv_general_dilated)(x, w)
+    for mine, theirs in zip(got, want, strict=True):
+        assert_close(mine, theirs, jnp.float32)
+    lowered = both(interop.conv_general_dilated).lower(x, w).as_text()
+    assert convolutions(lowered) == 0
+
+
+@pytest.mark.parametrize("bad", [None, [[[1.0]]], "text", 3])
+def test_what_is_no_array(bad):
+    a = jnp.ones((1, 1, 1))
+    with pytest.raises(TypeError, match=r"lhs must be an array.*jnp.asarray\(lhs\)"):
+        interop.conv_general_dilated(bad, a, (1,), "SAME")
+    with pytest.raises(TypeError, match=r"rhs must be an array.*jnp.asarray\(rhs\)"):
+        interop.conv_general_dilated(a, bad, (1,), "SAME")
+
+
+def test_batch_groups_of_conv_general_dilated(rng):
+    x, w = (jnp.asarray(rng.normal(size=shape), "float32") for shape in ((4, 3, 7), (6, 3, 3)))
+    got, want = (
+        f(x, w, (1,), "SAME", batch_group_count=2)
+        for f in (interop.conv_general_dilated, lax.conv_general_dilated)
+    )
+    assert_close(got, want)

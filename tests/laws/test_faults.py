@@ -67,6 +67,8 @@ def test_padding_of_mixed_sign_reads_no_foreign_memory(method, dtype, rng):
 SWAPPED = (
     Case("swapped", (2, 3), (3, 2), (2, 2), (1, 1), ((0, 0), (1, 1)), 2, 2),
     Case("swapped_1d", (1,), (2,), (2,), (1,), ((1, -1),), 2, 2),
+    Case("swapped_lopsided", (3, 1), (2, 3), (2, 1), (1, 1), ((1, 3), (1, 1)), 2, 2),
+    Case("swapped_groups", (3, 1), (2, 3), (2, 1), (1, 1), ((1, 3), (0, 2)), 6, 3, 3),
     Case("swapped_3d", (1, 3, 2), (3, 2, 2), (2, 2, 2), (1, 1, 1), ((0, 0), (1, 1), (1, 1)), 2, 2),
 )
 CROPPED_AWAY = (

@@ -113,7 +113,7 @@ def drawn(draw) -> Problem:
 
 
 @exhaustive
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(drawn(), st.sampled_from(METHODS), st.integers(0, 2**32 - 1))
 def test_hypothesis(problem, method, seed):
     assert_same_as_torch(problem, method, np.random.default_rng(seed))

@@ -83,7 +83,7 @@ CASES = {
     "igc": (igc, (2, 9, 7, 6), (2, 9, 7, 6)),
 }
 # Compiling takes up to half a minute each; by default one of every kind that others do not run.
-QUICK = ("unet_2d_odd", "esp", "igc")
+QUICK = ("esp", "igc")
 
 
 @pytest.mark.parametrize("case", rows(list(CASES), default=QUICK))

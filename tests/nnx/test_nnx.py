@@ -23,6 +23,7 @@ from tests.flax_table import (
     ROUNDED_AGAIN,
     TABLE,
     Configuration,
+    close_leaves,
     drawn,
     every_configuration,
     every_configuration_and_dtype,
@@ -35,12 +36,6 @@ UNOPTIMIZED: dict[str, Any] = {"xla_backend_optimization_level": "0"}
 
 def made(cls: Any, c: Configuration, dtype: Any = None) -> Any:
     return cls(*c.features, c.kernel_size, **c.keywords(), dtype=dtype, rngs=nnx.Rngs(params=7))
-
-
-def close_leaves(one: Any, other: Any, dtype: Any, slack: float = ROUNDED_AGAIN) -> None:
-    for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True):
-        assert a.dtype == b.dtype
-        assert_close(a, b, dtype, slack)
 
 
 def test_its_arguments_are_those_of_flax_and_three_more():

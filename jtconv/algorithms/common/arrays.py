@@ -16,8 +16,9 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jtconv.problem.geometry import Geometry
+from jtconv.problem.symbolic import Size
 
-Pads = Sequence[tuple[int, int]]
+Pads = Sequence[tuple[Size, Size]]
 
 
 def zeros(shape: Sequence[Any], like: jax.Array, dtype: DTypeLike) -> jax.Array:

@@ -72,7 +72,13 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
         rows = arrays.matrices(x, 1)
         rows = jnp.broadcast_to(rows, (columns.shape[0], *rows.shape[1:]))
         return matmul.einsum("tmc,tmo->tco", rows, columns, task).reshape(*kernel, c, o)
+    return correlated(x, y, task)
+
+
+def correlated(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
+    """The kernel gradient as one product a group: x against im2col of y."""
     w = matmul.correlate(arrays.matrices(x, task.groups), _columns(y, task), task)
+    kernel, c, o = task.geometry.kernel, task.x_channels_per_group, task.y_channels_per_group
     return arrays.join_groups(jnp.moveaxis(w.reshape(task.groups, c, *kernel, o), 1, -2))
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import math
-
 import jax
-import jax.numpy as jnp
 from jax import lax
 
-from jtconv.algorithms.common import arrays, matmul, overlap_add, xla_conv
+from jtconv.algorithms.common import arrays, im2col, xla_conv
 from jtconv.problem.layout import adjoint_kernel
 from jtconv.problem.task import Task
 
@@ -28,14 +24,7 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w: im2col of y against x."""
-    g, n = task.geometry, x.shape[0]
-    im2col = functools.partial(overlap_add.im2col, g=g)
-    columns = arrays.each_group(im2col, arrays.split_groups(y, g.groups))
-    width = math.prod(g.kernel) * task.y_channels_per_group
-    columns = columns.reshape(g.groups, n * math.prod(g.x_size), width)
-    w = matmul.correlate(arrays.matrices(x, g.groups), columns, task)
-    w = w.reshape(g.groups, task.x_channels_per_group, *g.kernel, task.y_channels_per_group)
-    return arrays.join_groups(jnp.moveaxis(w, 1, -2))
+    return im2col.correlated(x, y, task)
 
 
 def _convolved(x: jax.Array, w: jax.Array, pads: arrays.Pads, task: Task) -> jax.Array:

@@ -69,6 +69,8 @@ def mec_elements(task: Task) -> int:
 
 def held_bytes(task: Task) -> int:
     """Bytes of the copies that are held at once, in the form taken."""
+    if _form(task) is stride1 and task.side != "wgrad":
+        return 0
     if possible(task.geometry) and _form(task) is mec:
         return mec.held_bytes(_stride1(task))
     return im2col_elements(task) * task.accumulator.itemsize

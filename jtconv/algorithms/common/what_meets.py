@@ -3,9 +3,9 @@
 XLA:CPU has libraries for up to three spatial axes, which multiply the zeros of a padding like any
 others.  With four axes it writes a loop, which passes over what lies outside of an array, so that
 an infinity or a NaN reaches what it meets.  Cells that meet nothing are cut off before, since
-zeros in their place would be numbers, and groups are taken one by one, since XLA makes one of them
-with zeros between.  All this is slow to run and quick to compile: the answer where a faster way
-might have spread an infinity (`common.infinities`).
+zeros in their place would be numbers, and groups are taken one after another, since XLA may make
+one of them, with zeros between, and gathers a sharded batch of them.  All this is slow to run and
+quick to compile: the answer where a faster way might have spread an infinity (`common.infinities`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from jtconv.algorithms.algorithm import compute
@@ -23,13 +22,10 @@ from jtconv.problem.task import ROLES, Task
 
 AXES = 4
 
-# So many groups are so many convolutions to compile; XLA would also gather a sharded batch of them.
-FEW_GROUPS = 4
-
 
 def by_law(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
     """The side that ``task`` is of, by the loop that XLA writes for it."""
-    if not 1 < task.groups <= FEW_GROUPS:
+    if task.groups == 1:
         return _by_loop(a, b, task)
     one = replace(
         task,
@@ -37,17 +33,12 @@ def by_law(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
         x_channels=task.x_channels_per_group,
         y_channels=task.y_channels_per_group,
     )
-    pairs = zip(*(_groups_of(operand, task.groups) for operand in (a, b)), strict=True)
-    return jnp.concatenate([_by_loop(*pair, one) for pair in pairs], axis=-1)
-
-
-def _groups_of(a: jax.Array, groups: int) -> list[jax.Array]:
-    size = a.shape[-1] // groups
-    return [lax.slice_in_dim(a, n * size, (n + 1) * size, axis=-1) for n in range(groups)]
+    pairs = arrays.split_groups(a, task.groups), arrays.split_groups(b, task.groups)
+    return arrays.join_groups(lax.map(lambda pair: _by_loop(pair[0], pair[1], one), pairs))
 
 
 def _by_loop(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
-    """The same for one group, or for many at once."""
+    """The same for one group."""
     g = task.geometry
     meeting = [axis.meeting for axis in g]
     if not all(x and y for x, y in meeting):
@@ -64,8 +55,8 @@ def _by_loop(a: jax.Array, b: jax.Array, task: Task) -> jax.Array:
         array = array[(slice(None), *(slice(span.start, span.stop) for span in spans[role]))]
         return array.reshape(array.shape[0], *(1,) * len(more), *array.shape[1:])
 
-    pair = (operand(array, role) for array, role in zip((a, b), ROLES[task.side], strict=False))
-    result = compute(xla_conv, *pair, wide)
+    roles = ROLES[task.side]
+    result = compute(xla_conv, operand(a, roles[0]), operand(b, roles[1]), wide)
     if task.side == "wgrad":
         return result.reshape(result.shape[len(more) :])
     result = result.reshape(result.shape[0], *result.shape[1 + len(more) :])

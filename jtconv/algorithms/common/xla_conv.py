@@ -4,14 +4,16 @@ A convolution whose pads are partly negative is cropped first: XLA:CPU reads for
 one convolution pads with one sign in front and the other behind.
 
 Where the kernel has more cells than the input XLA swaps the operands of a convolution without
-groups, and leaves axes alone that it takes for groups: undilated, unpadded, their base dilation the
-kernel's size and their stride one less (``conv_operand_swapper.cc``).  With inserted zeros these
-are the axes of kernel and stride 2, and XLA ends the process when it checks the sizes of what it
-made.  Such an axis is padded, and its output cropped.
+groups, or of one that it made of groups, and leaves axes alone that it takes for groups: undilated,
+unpadded, their base dilation the kernel's size and their stride one less
+(``conv_operand_swapper.cc``).  With inserted zeros these are the axes of kernel and stride 2, and
+XLA ends the process when it checks the sizes of what it made.  Such an axis is padded, and its
+output cropped.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import jax
@@ -21,6 +23,7 @@ from jax import lax
 from jtconv.algorithms.common import arrays
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.layout import adjoint_kernel
+from jtconv.problem.symbolic import at_least, is_symbolic
 from jtconv.problem.task import ROLES, Cost, Task
 
 _SPACE = "DHWT"
@@ -46,22 +49,29 @@ def split_pads(pads: arrays.Pads) -> tuple[list[tuple[int, int]], list[tuple[int
     return cut, [(max(lo, 0), max(hi, 0)) for lo, hi in pads]
 
 
+def has_unknown_pads(pads: arrays.Pads) -> bool:
+    """Whether pads depend on a symbolic size, so that their signs are not known."""
+    return any(is_symbolic(lo) or is_symbolic(hi) for lo, hi in pads)
+
+
 def crop_first(y: jax.Array, pads: arrays.Pads) -> tuple[jax.Array, list[tuple[int, int]]]:
     """``y`` without what negative pads cut off, and the pads that are left.
 
-    Where a crop is longer than ``y`` all is written out, behind a barrier: XLA would fold it back.
+    Where a crop is longer than ``y``, or nobody knows before sizes are numbers, all is written out,
+    behind a barrier: XLA would fold it back.
     """
-    cut, zeros = split_pads(pads)
-    left = [n + lo + hi for n, (lo, hi) in zip(y.shape[1:-1], cut, strict=True)]
-    if min(left, default=1) < 1:
-        return lax.optimization_barrier(arrays.pad_space(y, pads)), [(0, 0)] * len(left)
-    return arrays.pad_space(y, cut), zeros
+    if not has_unknown_pads(pads):
+        cut, zeros = split_pads(pads)
+        left = [n + lo + hi for n, (lo, hi) in zip(y.shape[1:-1], cut, strict=True)]
+        if all(at_least(n, 1) for n in left):
+            return arrays.pad_space(y, cut), zeros
+    return lax.optimization_barrier(arrays.pad_space(y, pads)), [(0, 0)] * len(pads)
 
 
-def is_taken_for_groups(axis: Axis, task: Task) -> bool:
+def is_taken_for_groups(axis: Axis) -> bool:
     """Whether XLA's swap of operands would misread this axis of a dgrad with inserted zeros."""
     halves = axis.kernel == axis.stride == 2 and axis.dilation == 1
-    return task.groups == 1 and halves and axis.crops == (1, 1)
+    return halves and min(axis.crops) >= 1
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -115,18 +125,23 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
 def _is_heavy(task: Task) -> bool:
     """Whether the kernel is more to reverse than x and y, which give the same reversed both."""
     kernel_bytes = task.w_elements * task.dtype.itemsize
-    return task.platform == "cpu" and 2 * kernel_bytes > task.operand_bytes
+    known = task.platform == "cpu" and not task.geometry.is_symbolic
+    return known and 2 * kernel_bytes > task.operand_bytes
 
 
 def _lhs_dilated(x: jax.Array, flipped: jax.Array, task: Task) -> jax.Array:
     """Zeros between the cells of x, then a convolution with a kernel that is flipped already."""
     g = task.geometry
-    cut, pads = split_pads(
-        [(a.effective_kernel - 1 - a.lo, a.effective_kernel - 1 - a.hi) for a in g]
-    )
-    for number, axis in enumerate(g):
-        if is_taken_for_groups(axis, task):
-            cut[number], pads[number] = (-1, -1), (1, 1)
+    whole = [(a.effective_kernel - 1,) * 2 for a in g]
+    if has_unknown_pads(g.crops):  # the full output, and what is cropped from it
+        cut, pads = [(-lo, -hi) for lo, hi in g.crops], whole
+    else:
+        cut, pads = split_pads(
+            [(p - lo, p - hi) for (p, _), (lo, hi) in zip(whole, g.crops, strict=True)]
+        )
+        for number, axis in enumerate(g):
+            if is_taken_for_groups(axis):
+                cut[number], pads[number] = (-axis.lo, -axis.hi), whole[number]
     y = lax.conv_general_dilated(
         x,
         flipped,
@@ -167,10 +182,8 @@ def cost(task: Task) -> Cost:
     if is_custom_transposed(task):
         columns = task.im2col_elements
         return Cost(columns * task.x_channels_per_group, 4 * columns)
-    waste = 1.0
-    for axis in task.geometry:
-        waste *= axis.y_size * axis.kernel / max(axis.multiply_adds, 1)
-    return Cost(round(task.multiply_adds * waste), 0)
+    per_cell = math.prod(task.geometry.kernel) * task.x_channels_per_group
+    return Cost(task.y_elements * per_cell, 0)
 
 
 def _is_backward_data(task: Task) -> bool:
@@ -180,7 +193,10 @@ def _is_backward_data(task: Task) -> bool:
     dilation, and a padding of the forward convolution that is not negative.
     """
     plain = task.groups == 1 and len(task.geometry) <= 3
-    padded = all(a.dilation == 1 and a.lo >= 0 and a.hi > -a.stride for a in task.geometry)
+    padded = all(
+        a.dilation == 1 and at_least(a.lo, 0) and at_least(a.hi, 1 - a.stride)
+        for a in task.geometry
+    )
     return task.platform in ("cuda", "rocm") and plain and padded
 
 

@@ -1,9 +1,9 @@
 """Running kernels where their platform is not: a context, part of the key of every jit cache.
 
-    with interpreted("tpu"):
-        y = jtconv.conv_transpose(x, w, method="pallas")
+    with interpreted("cuda"):
+        y = jtconv.algorithms.pallas.dgrad(x, w, task)
 
-computes on the CPU what the kernel for TPUs would, slowly, for tests and debugging.
+computes on the CPU what the kernels for GPUs would, slowly, for tests and debugging.
 """
 
 from __future__ import annotations
@@ -27,28 +27,23 @@ def interpreted(platform: str, how: Any = None) -> Any:
     """A context in which kernels for ``platform`` are interpreted, on whatever runs here.
 
     Args:
-        platform: "tpu" or "cuda".
-        how: what ``interpret=`` of Pallas takes. By default True, Pallas's plain interpreter,
-            for "tpu", and for "cuda" ``InterpretGPUParams()`` of ``pallas.mosaic_gpu``.
+        platform: "cuda".
+        how: what ``interpret=`` of Pallas takes, ``InterpretGPUParams()`` of
+            ``pallas.mosaic_gpu`` by default.
 
     GPU kernels are simulated by callbacks in a fixed order, which JAX takes inside no primitive
     of ours: calls are refused; call ``jtconv.algorithms.pallas`` itself, with a task for cuda.
 
     Raises:
-        ValueError: for another platform, and for "cuda" where JAX cannot: before 0.11.
+        ValueError: for another platform, and where JAX cannot: before 0.11.
 
-    >>> import jax.numpy as jnp, jtconv
-    >>> x, w = jnp.ones((1, 4, 2)), jnp.ones((2, 2, 3))
-    >>> with interpreted("tpu"):
-    ...     y = jtconv.conv_transpose(x, w, stride=2, method="pallas")
-    >>> y.shape
-    (1, 8, 3)
+    >>> interpreted("rocm")
+    Traceback (most recent call last):
+    ValueError: platform must be 'cuda', got 'rocm'.
     """
-    if platform not in ("tpu", "cuda"):
-        raise ValueError(f"platform must be 'tpu' or 'cuda', got {platform!r}.")
-    if how is None:
-        how = True if platform == "tpu" else _gpu_parameters()
-    return _SIMULATION(Simulation(platform, how))
+    if platform != "cuda":
+        raise ValueError(f"platform must be 'cuda', got {platform!r}.")
+    return _SIMULATION(Simulation(platform, _gpu_parameters() if how is None else how))
 
 
 def _gpu_parameters() -> Any:

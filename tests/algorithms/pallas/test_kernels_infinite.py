@@ -26,7 +26,7 @@ SHAPES = {
     "cropped": ((5, 4), (2, 3), (2, 2), (1, 1), ((4, 1), (0, -3))),
     "uneven": ((3, 5), (2, 3), (3, 2), (2, 3), ((-2, 1), (3, 0))),
 }
-CHANNELS = {"tpu": (3, 2, 1), "hopper": (16, 16, 1), "depthwise": (64, 64, 64)}
+CHANNELS = {"hopper": (16, 16, 1), "depthwise": (64, 64, 64)}
 DEFAULT = "hopper-cropped-wgrad", "depthwise-holes-wgrad", "depthwise-k3_s2-dgrad"
 SIDES = ("dgrad", "fprop", "wgrad")
 
@@ -36,8 +36,8 @@ def rows():
         for shape in SHAPES:
             for side in SIDES:
                 name = f"{kernel}-{shape}-{side}"
-                marks = [] if kernel == "tpu" else [can_interpret_gpus]
-                if kernel != "tpu" and name not in DEFAULT:
+                marks = [can_interpret_gpus]
+                if name not in DEFAULT:
                     marks.append(pytest.mark.exhaustive)
                 yield pytest.param(kernel, shape, side, id=name, marks=marks)
 
@@ -76,9 +76,8 @@ def test_infinities_stay_where_they_are(kernel, shape, side, rng):
             operands = [spoiled(rng, source, rng.permutation(np.argwhere(number > 0))[:2]), w]
             want = law(operands[0], operands[1], case)
             assert not np.isfinite(want).all()
-    platform = "tpu" if kernel == "tpu" else "cuda"
-    with interpreted(platform):
-        task = task_of(case, side, "float32", platform)
+    with interpreted("cuda"):
+        task = task_of(case, side, "float32", "cuda")
         got = np.asarray(compute(task, *(jnp.asarray(a, "float32") for a in operands)))
     np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
     finite = [np.where(np.isfinite(want), a, 0) for a in (got, want)]

@@ -1,0 +1,1 @@
+"""Convolutions of any JAX function, computed by jtconv where that is faster."""
