@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jtconv.conventions import equinox, flax, haiku, jtconv, keras, lax, onnx, torch
+from jtconv.conventions import equinox, flax, haiku, jtconv, keras, lax, onnx, text, torch
 from jtconv.conventions.layer import Inexpressible, Layer, LayerSpec, LayerText, PaddingRow
 from jtconv.problem.symbolic import is_symbolic
 
@@ -37,6 +37,25 @@ FRAMEWORKS = {
     "equinox": Framework(padding=equinox.PADDING),
 }
 FROM_TEXT = {name: f.from_text for name, f in FRAMEWORKS.items() if f.from_text}
+CLASSES = {"torch": torch.SIGNATURES, "keras": keras.SIGNATURES, "flax": flax.SIGNATURES}
+
+
+def read(source: str, framework: str | None = None) -> LayerSpec:
+    """A constructor call as text, by its framework, or by the first that knows its class.
+
+    >>> read("nn.Conv2DTranspose(33, 3, strides=2)").keywords["stride"]
+    (2, 2)
+    """
+    if framework is not None:
+        return FROM_TEXT[framework](source)
+    name = text.class_name(source)
+    for known, classes in CLASSES.items():
+        if name in classes:
+            return FROM_TEXT[known](source)
+    raise ValueError(
+        f"{name!r} is not known here; this reads "
+        f"{', '.join(name for classes in CLASSES.values() for name in classes)}."
+    )
 
 
 def to_text(layer: Layer) -> tuple[LayerText, ...]:
@@ -65,5 +84,6 @@ __all__ = [
     "LayerSpec",
     "LayerText",
     "PaddingRow",
+    "read",
     "to_text",
 ]
