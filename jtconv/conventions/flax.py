@@ -245,6 +245,38 @@ def from_text(source: str) -> LayerSpec:
     )
 
 
+def of_layer(layer: Any) -> LayerSpec:
+    """A layer of nnx or Linen, Flax's or one of that class, as it was made."""
+    transposed = hasattr(layer, "transpose_kernel")
+    kernel = sizes(layer.kernel_size)
+    rank = len(kernel)
+    dilation = per_axis("kernel_dilation", layer.kernel_dilation, rank)
+    padding = layer.padding
+    flip: dict[str, Any] = {}
+    if transposed:
+        padding = _name_or_crops(padding, kernel, dilation)
+        flip = {"flip_kernel": not layer.transpose_kernel}
+        flip |= {"output_padding": getattr(layer, "output_padding", 0)}
+    elif per_axis("input_dilation", layer.input_dilation, rank) != (1,) * rank:
+        raise ValueError("the layer has an input_dilation: explain a ConvTranspose.")
+    features = getattr(layer, "out_features", None)
+    return LayerSpec(
+        "conv_transpose" if transposed else "conv",
+        getattr(layer, "in_features", None),
+        layer.features if features is None else features,
+        kernel,
+        layer.use_bias,
+        {
+            "stride": per_axis("strides", layer.strides, rank),
+            "padding": padding,
+            "dilation": dilation,
+            "groups": getattr(layer, "feature_group_count", 1),
+            **flip,
+        },
+        "flax",
+    )
+
+
 def _is_linens(written: text.Written) -> bool:
     """Whether kernel_size is the second argument, where nnx has out_features."""
     if {"in_features", "out_features"} & written.keywords.keys():

@@ -97,6 +97,7 @@ class LayerSpec:
     kernel: PerAxis
     bias: bool
     keywords: dict[str, Any] = field(default_factory=dict)
+    framework: str = "jtconv"
 
 
 class PaddingRow(NamedTuple):

@@ -200,13 +200,13 @@ def test_explain_says_what_spreads():
     x, w = jnp.zeros((1, 8, 8, 2)), jnp.zeros((3, 3, 2, 2))
     known: dict[MethodName, bool] = {"auto": True, "gemm": True, "taps": False}
     for method, kept in known.items():
-        plan = jtconv.explain(x, w, padding=1, method=method)
+        plan = jtconv.explain(x, w, padding=1, method=method, verbose=True)
         assert plan.sides[0].keeps_infinities == kept
         assert plan.as_dict()["sides"]["forward"]["keeps_infinities"] == kept
         assert ("here none does" if kept else "here, too") in str(plan)
         spreads = {row.method: row.spreads for row in plan.sides[0].rows}
         assert (spreads["gemm"], spreads["taps"], spreads["fft"]) == ("", "w", "xw")
-    assert "may spread" not in str(jtconv.explain(x.astype("int8"), w.astype("int8")))
+    assert "may spread" not in str(jtconv.explain(x.astype("int8"), w.astype("int8"), verbose=True))
 
 
 def test_where_auto_contains_what_spreads():
