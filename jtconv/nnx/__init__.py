@@ -2,7 +2,15 @@
 
 from jtconv.nnx.conv import Conv
 from jtconv.nnx.conv_transpose import ConvTranspose
-from jtconv.nnx.in_place import accelerate
+from jtconv.nnx.in_place import Report, accelerate, report
 from jtconv.nnx.upsample import ResizeConv, SubPixelConv
 
-__all__ = ["Conv", "ConvTranspose", "ResizeConv", "SubPixelConv", "accelerate"]
+__all__ = [
+    "Conv",
+    "ConvTranspose",
+    "Report",
+    "ResizeConv",
+    "SubPixelConv",
+    "accelerate",
+    "report",
+]
