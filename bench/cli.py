@@ -12,10 +12,21 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
-from bench import gpu, implementations, machine, overhead, report, row, summary, table
+from bench import (
+    gpu,
+    implementations,
+    machine,
+    overhead,
+    report,
+    row,
+    streaming,
+    summary,
+    table,
+)
 from bench.cases import SizeName, select
 from bench.compiled import command, timed
 from bench.compiled.programs import Setting
+from bench.networks import run as networks
 from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
 
 DTYPES = {"f32": ("float32",), "bf16": ("bfloat16",), "both": ("float32", "bfloat16")}
@@ -27,7 +38,7 @@ WHAT |= {name: (name,) for name in ANSWERS}
 
 def bench(
     suite: Annotated[
-        str, typer.Option(help="quick, full; gpu, tpu on one; of --compile drawn, networks")
+        str, typer.Option(help="quick, full, networks; gpu, tpu on one; of --compile drawn")
     ] = "quick",
     case: Annotated[list[str], typer.Option(help="Name or glob; repeatable.")] = [],  # noqa: B006
     mode: Annotated[str, typer.Option(help=", ".join(WHAT))] = "both",
@@ -45,6 +56,9 @@ def bench(
     tf32: Annotated[bool, typer.Option(help="TF32 on GPUs, for everybody.")] = True,
     python: Annotated[
         bool, typer.Option("--overhead", help="What calls, tracing and the import cost in Python.")
+    ] = False,
+    piecewise: Annotated[
+        bool, typer.Option("--streaming", help="A vocoder fed 1, 4 and 16 frames at a time.")
     ] = False,
     compile_for: Annotated[
         str | None,
@@ -86,6 +100,10 @@ def bench(
         results = on_gpu(sampling, size_for_device(size), case, methods, console, json)
     elif python:
         results = overhead.run(rounds)
+    elif suite == "networks":
+        results = networks.run(case, rounds)
+    elif piecewise:
+        results = streaming.run(rounds)
     else:
         mode, method = ("sides", "all") if sides else (mode, method)
         sweep = Sweep(

@@ -11,7 +11,7 @@ with extras.needs("demo"):
     import typer
     from typer.core import TyperCommand, TyperGroup
 
-    from jtconv.cli import demo, docs, draw, explain, info, tune, upsample
+    from jtconv.cli import demo, docs, draw, explain, info, stream, tune, upsample
 
 EPILOG = "See a command's own page with  jtconv COMMAND --help ."
 
@@ -52,6 +52,7 @@ for _name, _run, _epilog in (
     ("upsample", upsample.run, upsample.EPILOG),
     ("explain", explain.run, explain.EPILOG),
     ("tune", tune.run, tune.EPILOG),
+    ("stream", stream.run, stream.EPILOG),
     ("draw", draw.run, draw.EPILOG),
     ("explore", draw.explore, draw.EXPLORE_EPILOG),
     ("info", info.run, info.EPILOG),
