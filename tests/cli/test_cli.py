@@ -934,5 +934,6 @@ def test_docs_are_pages_with_search(tmp_path):
     page = (tmp_path / "docs" / "jtconv.html").read_text(encoding="utf-8")
     for name in ("conv_transpose", "explain", "search"):
         assert name in page
-    assert (tmp_path / "docs" / "jtconv" / "draw.html").exists()
+    for name in ("draw", "streaming", "typing", "upsampling", "nnx", "interop"):
+        assert (tmp_path / "docs" / "jtconv" / f"{name}.html").exists()
     assert "conv_transpose" in (tmp_path / "docs" / "search.js").read_text(encoding="utf-8")

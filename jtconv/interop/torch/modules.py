@@ -62,7 +62,10 @@ def to_nnx(module: torch.nn.Module, rngs: nnx.Rngs | None = None, *, own: Own | 
 
     Returns:
         A layer, such as a :class:`jtconv.nnx.ConvTranspose` or a ``flax.nnx.Sequential``, or a
-        function where the module has nothing to learn.
+        function where the module has nothing to learn. A transposed convolution keeps its kernel
+        as torch does, which is ``transpose_kernel=True`` in Flax: its array means something else
+        to a layer without. :func:`jtconv.interop.flax.to_nnx` with ``transpose_kernel=False`` puts
+        it in the other order, and :func:`jtconv.interop.flax.to_linen` in that of its target.
 
     Raises:
         TypeError: for a module that has no counterpart, naming it and where it is, as in
