@@ -13,6 +13,7 @@ from jtconv.typing import Platform
 
 # As JAX names them. What is none of these is "other", and gets XLA's plain operations.
 PLATFORMS: tuple[Platform, ...] = ("cpu", "cuda", "rocm", "tpu")
+GPUS = ("cuda", "rocm")
 
 
 class NoDevice(RuntimeError):
