@@ -12,7 +12,17 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
-from bench import gpu, implementations, machine, overhead, report, row, summary, table
+from bench import (
+    gpu,
+    implementations,
+    machine,
+    overhead,
+    report,
+    row,
+    streaming,
+    summary,
+    table,
+)
 from bench.cases import SizeName, select
 from bench.compiled import command, timed
 from bench.compiled.programs import Setting
@@ -45,6 +55,9 @@ def bench(
     tf32: Annotated[bool, typer.Option(help="TF32 on GPUs, for everybody.")] = True,
     python: Annotated[
         bool, typer.Option("--overhead", help="What calls, tracing and the import cost in Python.")
+    ] = False,
+    piecewise: Annotated[
+        bool, typer.Option("--streaming", help="A vocoder fed 1, 4 and 16 frames at a time.")
     ] = False,
     compile_for: Annotated[
         str | None,
@@ -86,6 +99,8 @@ def bench(
         results = on_gpu(sampling, size_for_device(size), case, methods, console, json)
     elif python:
         results = overhead.run(rounds)
+    elif piecewise:
+        results = streaming.run(rounds)
     else:
         mode, method = ("sides", "all") if sides else (mode, method)
         sweep = Sweep(

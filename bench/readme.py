@@ -13,7 +13,7 @@ from bench.summary import Cell, Row
 from bench.table import SHORT, milliseconds
 
 README = Path(__file__).parent.parent / "README.md"
-MARKERS = re.compile(r"(<!-- (bench|today) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+MARKERS = re.compile(r"(<!-- (bench|today|gpu) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 _ISSUES = "https://github.com/jax-ml/jax/issues"
 # What no benchmark measures; tests/test_readme.py asks jax and jtconv whether it is so.
@@ -62,9 +62,15 @@ def rewrite(report: dict[str, Any], path: Path = README) -> None:
 
 
 def filled(text: str, report: dict[str, Any]) -> str:
-    """A page with the tables of a report between its markers."""
-    tables = {"bench": measured, "today": today}
-    return MARKERS.sub(lambda found: found[1] + tables[found[2]](report) + found[3], text)
+    """A page with the tables of a report between its markers, those of CPUs or those of GPUs."""
+    on_gpu = report["machine"]["backend"] == "gpu"
+    tables = {"gpu": gpu} if on_gpu else {"bench": measured, "today": today}
+
+    def table(found: re.Match[str]) -> str:
+        made = tables.get(found[2])
+        return found[1] + made(report) + found[3] if made else found[0]
+
+    return MARKERS.sub(table, text)
 
 
 def measured(report: dict[str, Any]) -> str:
@@ -75,6 +81,20 @@ def measured(report: dict[str, Any]) -> str:
     for dtype in dict.fromkeys(row["dtype"] for row in shown):
         parts.append(_table([row for row in shown if row["dtype"] == dtype], report["limits"]))
     return "\n\n".join([*parts, "</details>"]) + "\n"
+
+
+def gpu(report: dict[str, Any]) -> str:
+    """Where; each layer forward and in training, beside its peers, in bfloat16 and float32."""
+    names = ("jtconv", "torch", "lax")
+    heads = [f"{mode}, us: {name}" for mode in ("forward", "training") for name in names]
+    lines = [f"| layer | {' | '.join(heads)} |", "|---|" + "--:|" * len(heads)]
+    rows = {summary.key(row): row["cells"] for row in report["rows"]}
+    layers = [(case, dtype) for case, mode, dtype in rows if mode == "training"]
+    for case, dtype in layers:
+        cells = [rows[case, mode, dtype].get(n) for mode in ("forward", "training") for n in names]
+        times = " | ".join(f"{cell['median_s'] * 1e6:.0f}" if cell else "-" for cell in cells)
+        lines.append(f"| {case} {SHORT[dtype]} | {times} |")
+    return _provenance(report) + "\n\n" + "\n".join(lines) + "\n"
 
 
 def _provenance(report: dict[str, Any]) -> str:

@@ -61,8 +61,9 @@ def finish(
 ) -> None:
     """Show a report, and write the files named."""
     rows = report["rows"]
-    if (plot or readme) and is_overhead(report):
-        raise ValueError("--plot and --readme show layers; a report of --overhead has none")
+    if (plot or readme) and not of_layers(report):
+        suite = report["plan"]["suite"]
+        raise ValueError(f"--plot and --readme show layers; a report of --{suite} has none")
     _show(console, report)
     if to:
         save(report, to)
@@ -78,14 +79,17 @@ def finish(
         console.print(f"FAILED {fault}", style="bold red", markup=False)
 
 
-def is_overhead(report: Report) -> bool:
-    """Whether it is of ``--overhead``, and not of layers."""
-    return bool(report["plan"].get("suite") == "overhead")
+def of_layers(report: Report) -> bool:
+    """Whether it is of layers, and not of ``--overhead`` or ``--streaming``."""
+    return report["plan"].get("suite") not in ("overhead", "streaming")
 
 
 def _show(console: Console, report: Report) -> None:
     rows, limits = report["rows"], report["limits"]
-    if is_overhead(report):
+    if report["plan"].get("suite") == "streaming":
+        console.print(table.streaming(rows))
+        return
+    if not of_layers(report):
         console.print(table.overhead(rows))
         flax = "brings in" if report["plan"]["imports_flax"] else "leaves out"
         console.print(f"import jtconv {flax} Flax")
@@ -127,7 +131,7 @@ def compare(console: Console, old: Report, new: Report) -> int:
     for name in ("cpu", "device", "threads"):
         if old["machine"][name] != new["machine"][name]:
             console.print(f"Not the same machine: {name} differs.", style="bold yellow")
-    rates = [r["limits"]["bytes_per_s"] / 1e9 for r in (old, new) if not is_overhead(r)]
+    rates = [r["limits"]["bytes_per_s"] / 1e9 for r in (old, new) if of_layers(r)]
     if rates:
         console.print(f"Copy bandwidth, GB/s: {', '.join(f'{rate:.1f}' for rate in rates)}")
     return sum(is_regression(was, now) for _, was, now, _ in found)

@@ -113,6 +113,24 @@ def overhead(rows: list[Row]) -> Table:
     return table
 
 
+def streaming(rows: list[Row]) -> Table:
+    """Least milliseconds of a step, over its share of the whole, and of what else could be run."""
+    others = ("piece alone", "window", "whole")
+    table = Table("case", "step ms", "spread", "of its share", "state kB", *others)
+    _right(table, range(1, len(table.columns)))
+    for row in rows:
+        step = row["cells"]["jtconv"]
+        shown = [milliseconds(step)]
+        if step["status"] == "ok":
+            least, *theirs = (
+                f"{1e3 * row['cells'][name]['least_s']:.2f}" for name in ("jtconv", *others)
+            )
+            held = f"{row['state_bytes'] / 1e3:.0f}"
+            shown = [least, spread(step), f"{row['ratio']:.2f}", held, *theirs]
+        table.add_row(row["case"], *shown)
+    return table
+
+
 def _microseconds(cell: Cell) -> tuple[str, str]:
     value = cell["median_s"] * 1e6
     return f"{value:.{1 if value < 100 else 0}f}", spread(cell)

@@ -75,6 +75,13 @@ def streamed(x: jax.Array, w: jax.Array, bias: jax.Array) -> jax.Array:
     return x
 
 
+def streamed_layer(x: jax.Array) -> jax.Array:
+    """In two pieces."""
+    layer = jtconv.nnx.ConvTranspose(2, 4, 3, 2, padding="CAUSAL", rngs=nnx.Rngs(0))
+    piecewise = jtconv.nnx.stream(layer, x.shape[0])
+    return jnp.concatenate([piecewise(x[:, :2]), piecewise(x[:, 2:])], axis=1)
+
+
 def initial(init: Any) -> Callable[[], jax.Array]:
     return lambda: init(jax.random.key(0), (4, 4, 4, 4))
 
@@ -95,6 +102,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "flipped": (partial(jtconv.conv_transpose, flip_kernel=True, output_padding=1, stride=3), X, W),
     "unbatched": (partial(jtconv.conv_transpose, output_size=(11, 9), stride=2), X[1:], W),
     "streaming": (streamed, (2, 6, 2), (3, 2, 4), B),
+    "nnx_streamed": (streamed_layer, (2, 6, 2)),
     "conv_matrix": (lambda w: jtconv.conv_matrix(w, (5, 4, 2), **STRIDED), W),
     "conv_matrix_sparse": (
         lambda w: jtconv.conv_matrix(w, (5, 4, 2), sparse=True, **STRIDED).data,
@@ -112,6 +120,10 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "pixel_shuffle": (
         partial(upsampling.pixel_shuffle, factor=2, output_size=(9, 8)),
         (2, 5, 4, 8),
+    ),
+    "pixel_unshuffle": (
+        partial(upsampling.pixel_unshuffle, factor=(1, 2), order="DCR", data_format="NCHW"),
+        (2, 3, 5, 4),
     ),
     "nnx": (OURS(2, 4, **KERNEL), X),
     "nnx_masked": (OURS(2, 4, **KERNEL, mask=MASK), X),
@@ -151,6 +163,14 @@ CALLS: dict[str, tuple[Any, ...]] = {
         partial(interop.onnx.conv_transpose, strides=[2, 1], auto_pad="SAME_UPPER"),
         *((2, 2, 5, 4), (2, 4, 3, 2), B),
     ),
+    "interop_onnx_depth_to_space": (
+        partial(interop.onnx.depth_to_space, blocksize=2),
+        (2, 8, 3, 2),
+    ),
+    "interop_onnx_space_to_depth": (
+        partial(interop.onnx.space_to_depth, blocksize=2),
+        (2, 2, 4, 6),
+    ),
     "bilinear": (initial(initializers.bilinear()),),
     "bilinear_factor": (initial(initializers.bilinear(2)),),
     "icnr": (initial(initializers.icnr(2)),),
@@ -175,6 +195,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
         (2, 8, 8, 2),
     ),
     "hifigan": (nnx_layer(models.HiFiGAN, 6, 16, (4, 3), (8, 7), (3, 5), ((3,), (2,))), (2, 5, 6)),
+    "codec": (nnx_layer(models.Codec, 4, (2, 3), latent=5), (2, 12, 1)),
     "esp": (nnx_layer(models.ESP, 6, 6, branches=3), (2, 5, 4, 6)),
     "igc": (nnx_layer(models.IGC, 2, 3), (2, 5, 4, 6)),
     "project": (

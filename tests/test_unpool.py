@@ -13,7 +13,7 @@ import pytest
 
 import jtconv
 from jtconv.unpool import average_unpool, max_pool_with_indices, max_unpool, nearest_unpool
-from jtconv.upsampling import pixel_shuffle, resize
+from jtconv.upsampling import resize
 from tests.compare import assert_close
 from tests.selection import exhaustive
 
@@ -343,14 +343,3 @@ def test_resize_is_that_of_jax(interpolation):
     assert_close(got, jax.image.resize(x, (2, 8, 9, 2), interpolation)[:, :7])
     with pytest.raises(ValueError, match="interpolation must be one of nearest"):
         resize(x, 2, interpolation="liner")
-
-
-@pytest.mark.peer("torch")
-def test_pixel_shuffle_as_torch():
-    import torch
-
-    x = np.random.default_rng(0).normal(size=(2, 3, 4, 18))
-    want = torch.nn.functional.pixel_shuffle(torch.tensor(planes(x)), 3)
-    assert_close(planes(pixel_shuffle(x, 3)), want)
-    with pytest.raises(ValueError, match="multiple of 4 channels"):
-        pixel_shuffle(x, 2)

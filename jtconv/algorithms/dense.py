@@ -36,7 +36,7 @@ def refuse(task: Task) -> str | None:
             f"its kernel with zeros would hold {held / 2**20:.0f} MiB, "
             f"more than {MOST_TIMES} times the operands"
         )
-    return None
+    return xla_conv.refuse(task)
 
 
 def cost(task: Task) -> Cost:

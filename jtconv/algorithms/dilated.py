@@ -14,12 +14,6 @@ convolution arithmetic for deep learning", arXiv:1603.07285, relationship 14).
 
 from __future__ import annotations
 
-from jtconv.algorithms.common.xla_conv import cost, dgrad, fprop, spreads, wgrad
-from jtconv.problem.task import Task
+from jtconv.algorithms.common.xla_conv import cost, dgrad, fprop, refuse, spreads, wgrad
 
 __all__ = ["cost", "dgrad", "fprop", "refuse", "spreads", "wgrad"]
-
-
-def refuse(task: Task) -> str | None:
-    """Never: every problem can be written this way."""
-    return None

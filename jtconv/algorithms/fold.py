@@ -34,7 +34,7 @@ def refuse(task: Task) -> str | None:
     shifts = _shifts(_first(task))
     if shifts > MOST_SHIFTS:
         return f"it would copy x {shifts} times, more than {MOST_SHIFTS}"
-    return None
+    return xla_conv.refuse(task, axes=len(task.geometry) - 1)
 
 
 def cost(task: Task) -> Cost:

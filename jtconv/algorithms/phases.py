@@ -32,7 +32,7 @@ def refuse(task: Task) -> str | None:
         return f"it would need {phases} convolutions, more than {MOST_PHASES}"
     if task.side == "wgrad" and subpixel.has_too_many_taps(task):
         return f"it would gather {taps} taps of a phase, more than {subpixel.MOST_TAPS}"
-    return None
+    return xla_conv.refuse(task)
 
 
 def cost(task: Task) -> Cost:

@@ -24,7 +24,7 @@ def refuse(task: Task) -> str | None:
     """Integers have no derivative, so none is taken through."""
     if not jnp.issubdtype(task.dtype, jnp.inexact):
         return f"it differentiates a convolution, and {task.dtype} has no derivative"
-    return None
+    return xla_conv.refuse(task)
 
 
 def cost(task: Task) -> Cost:

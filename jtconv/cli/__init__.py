@@ -10,7 +10,7 @@ from jtconv import extras
 with extras.needs("demo"):
     import typer
 
-    from jtconv.cli import demo, docs, draw, explain, info, tune, upsample
+    from jtconv.cli import demo, docs, draw, explain, info, stream, tune, upsample
 
 EPILOG = "See a command's own page with  jtconv COMMAND --help ."
 
@@ -24,6 +24,7 @@ app.command("demo", epilog=demo.EPILOG)(demo.run)
 app.command("upsample", epilog=upsample.EPILOG)(upsample.run)
 app.command("explain", epilog=explain.EPILOG)(explain.run)
 app.command("tune", epilog=tune.EPILOG)(tune.run)
+app.command("stream", epilog=stream.EPILOG)(stream.run)
 app.command("draw", epilog=draw.EPILOG)(draw.run)
 app.command("explore", epilog=draw.EXPLORE_EPILOG)(draw.explore)
 app.command("info", epilog=info.EPILOG)(info.run)

@@ -118,6 +118,23 @@ def keywords(
     }
 
 
+def conv_keywords(
+    kernel_size: Any, strides: Any, padding: Any, kernel_dilation: Any, feature_group_count: Any
+) -> dict[str, Any]:
+    """The arguments of Flax's convolution as keywords of :func:`jtconv.conv`.
+
+    >>> conv_keywords((4,), None, [(3, 0)], 2, 1)["padding"]
+    ((3, 0),)
+    """
+    rank = len(sizes(kernel_size))
+    return {
+        "stride": per_axis("strides", strides, rank),
+        "padding": ours.parse(padding, rank, borders=True),
+        "dilation": per_axis("kernel_dilation", kernel_dilation, rank),
+        "groups": feature_group_count,
+    }
+
+
 def _name_or_crops(padding: Any, kernel: PerAxis, dilation: PerAxis) -> str | tuple[Crops, ...]:
     if isinstance(padding, str):
         return arguments.choice("padding", padding, (*ours.NAMES, *ours.BORDERS), any_case=True)

@@ -1,8 +1,8 @@
 """Whether a convolution written for XLA is computed by an algorithm of ours, or left as it is.
 
 The rules say where XLA's own convolution is slow.  They were measured on two cores of a CPU without
-AMX, jax 0.10.2, each side beside XLA's; what is not known to be slow is kept, and so it is
-on every platform on which nothing was measured.
+AMX, jax 0.10.2, each side beside XLA's, and on an NVIDIA H200, jax 0.11.2; what is not known to be
+slow is kept, and so it is on every platform on which nothing was measured.
 
 Nobody asked for other numbers: methods that differ from the others by more than the order of sums,
 such as transforms, are not taken here.
@@ -38,6 +38,12 @@ class Slow:
     reason: str
     times: Mapping[Side, tuple[Times, ...]]
     dtypes: tuple[str, ...] = ("float32", *HALVES)
+    platform: str = "cpu"
+
+    def fits(self, task: Task, form: Form) -> bool:
+        """Whether ``form``, read as ``task``, is one of them."""
+        known = task.side in self.times and task.dtype.name in self.dtypes
+        return known and task.platform == self.platform and self.when(task, form)
 
     def gain(self, side: Side) -> tuple[float, float]:
         """XLA's time over ours: the least and the most of the layers that were measured."""
@@ -67,17 +73,17 @@ def replacement(task: Task, form: Form) -> Replacement:
 
     The reason of a choice says what makes XLA slow, or why its convolution is kept.
     """
-    if task.platform != "cpu":
+    if all(task.platform != slow.platform for slow in SLOW):
         return Replacement(Choice(XLA, f"nothing is measured on {task.platform}"))
     choice = candidate(task)
-    if choice.method == "dilated":
+    if choice.method == "dilated" and not _is_kernel_gradient_with_zeros(task, form):
         return Replacement(Choice(XLA, f"as jtconv would compute it: {choice.reason}"))
     if _measured(task):
         return Replacement(choice, _tuned_gain(task, choice.method))
     if choice.method == "scatter":
         return Replacement(Choice(XLA, "no method of ours that is fast can do it"))
     for slow in SLOW:
-        if task.side in slow.times and task.dtype.name in slow.dtypes and slow.when(task, form):
+        if slow.fits(task, form):
             reason = f"{slow.reason}; {choice.reason}"
             return Replacement(Choice(choice.method, reason), slow.gain(task.side))
     return Replacement(Choice(XLA, "not known to be slow"))
@@ -99,6 +105,11 @@ def _tuned_gain(task: Task, method: str) -> tuple[float, float] | None:
 
 def _is_strided(task: Task) -> bool:
     return any(axis.stride > 1 for axis in task.geometry)
+
+
+def _is_kernel_gradient_with_zeros(task: Task, form: Form) -> bool:
+    """As JAX writes that of ``lax.conv_transpose``; ours has the zeros in what stands for w."""
+    return task.side == "wgrad" and any(n > 1 for n in form.lhs_dilation)
 
 
 def _has_one_tap(task: Task) -> bool:
@@ -152,6 +163,33 @@ SLOW = (
         lambda task, form: _is_strided(task) and _is_swapped_by_xla(task),
         "a kernel of more cells than the input, which XLA takes for the input",
         {"dgrad": ((85, 1.6),)},
+    ),
+    # On the H200, bfloat16. Both gradients of k4 s2, 2048 -> 256, 32x8x6; k3 s2 d2, 128 -> 64;
+    # 1-D k4 s2, 51200 samples; k2 s2, 320x480; 3-D k4 s2, 2x32x32x32
+    Slow(
+        _is_kernel_gradient_with_zeros,
+        "a kernel gradient with inserted zeros, which XLA hands to no library",
+        {"wgrad": ((0.155, 0.109), (3.80, 0.142), (5.72, 0.062), (25.6, 0.113), (50.1, 0.31))},
+        platform="cuda",
+    ),
+    # depthwise k4 s2, 16x64x64x64; k3 s2 d2, 128 -> 64; 3-D k2 s2, 2x32x32x32; k64 s32, 21 -> 21,
+    # 16x16; dgrad of 3-D k4 s2, too; fprop and wgrad of 1-D k4 s2, 51200 samples
+    Slow(
+        lambda task, form: _is_strided(task),
+        "a strided form that cuDNN has no fast kernel for",
+        {
+            "dgrad": ((1.32, 0.055), (0.149, 0.051), (0.60, 0.083), (14.1, 0.071), (1.01, 0.18)),
+            "fprop": ((0.447, 0.04), (0.07, 0.047), (0.166, 0.071), (1.2, 0.056), (0.044, 0.032)),
+            "wgrad": ((0.432, 0.054), (3.93, 0.101), (0.175, 0.076), (0.53, 0.052), (0.044, 0.034)),
+        },
+        platform="cuda",
+    ),
+    # depthwise k4 s2, 16x64x64x64
+    Slow(
+        lambda task, form: task.x_channels_per_group == task.y_channels_per_group == 1,
+        "depthwise, which cuDNN is slow at with channels last",
+        {"fprop": ((0.447, 0.040),), "wgrad": ((0.432, 0.054),)},
+        platform="cuda",
     ),
 )
 

@@ -17,13 +17,22 @@ from jtconv.conventions.onnx import ATTRIBUTES, Ints, crops, from_crops, per_axi
 from jtconv.interop import call, numpy_layer
 from jtconv.interop.numpy_layer import NumpyLayer, expect, load
 from jtconv.interop.onnx_constants import NotConstant, Scope
+from jtconv.interop.onnx_rearranging import depth_to_space, space_to_depth
 from jtconv.nnx import ConvTranspose
 from jtconv.problem import arguments
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["conv_transpose", "crops", "from_nnx", "layers", "to_nnx"]
+__all__ = [
+    "conv_transpose",
+    "crops",
+    "depth_to_space",
+    "from_nnx",
+    "layers",
+    "space_to_depth",
+    "to_nnx",
+]
 Weights = Mapping[str, Any] | Iterable[Any]
 _NAMES = call.Names("X", "W", "B", "group")
 

@@ -5,6 +5,7 @@ to train some of them on real data.
 """
 
 from jtconv.models.blocks import ESP, IGC
+from jtconv.models.codec import Codec
 from jtconv.models.dcgan import Discriminator, Generator
 from jtconv.models.deconvnet import DeconvNet
 from jtconv.models.fcn import FCN, FCN8s, FCN32s
@@ -17,6 +18,7 @@ __all__ = [
     "FCN",
     "IGC",
     "VGG",
+    "Codec",
     "DeconvNet",
     "Discriminator",
     "FCN8s",

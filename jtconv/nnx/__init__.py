@@ -3,6 +3,16 @@
 from jtconv.nnx.conv import Conv
 from jtconv.nnx.conv_transpose import ConvTranspose
 from jtconv.nnx.in_place import accelerate
+from jtconv.nnx.piecewise import StreamState, reset, stream
 from jtconv.nnx.upsample import ResizeConv, SubPixelConv
 
-__all__ = ["Conv", "ConvTranspose", "ResizeConv", "SubPixelConv", "accelerate"]
+__all__ = [
+    "Conv",
+    "ConvTranspose",
+    "ResizeConv",
+    "StreamState",
+    "SubPixelConv",
+    "accelerate",
+    "reset",
+    "stream",
+]

@@ -2,14 +2,17 @@
 
 import copy
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 from bench import (
     cli,
+    gpu,
     implementations,
     machine,
     readme,
@@ -259,3 +262,28 @@ def test_options_say_what_may_be():
         implementations.select("auto", ["tensorflow"])
     assert list(implementations.select("auto", ["none"])[0]) == ["jtconv"]
     assert "jtconv[gemm]" in implementations.select("all", ["none"])[0]
+
+
+def test_the_suite_for_gpus(tmp_path, monkeypatch):
+    """On a CPU, one small layer: every side by every form of use, and beside its peers."""
+    monkeypatch.setattr(machine, "limits", lambda dtypes: LIMITS)
+    monkeypatch.setattr(gpu, "DTYPES", ("float32",))
+    monkeypatch.setattr(gpu, "PEERS", ("lax",))
+    page, sampling = tmp_path / "README.md", row.Sampling(rounds=1, budget_s=0.01)
+    found = cli.on_gpu(sampling, "small", ["fcn8s_upscore2"], gpu.FORMS, Console(quiet=True), None)
+    cells = {one["mode"]: set(one["cells"]) for one in found["rows"]}
+    forms = {f"jtconv[{name}]" for name in ("dilated", "gemm", "phases")}
+    peers = {"jtconv", "lax"}
+    assert cells == dict.fromkeys(SIDES, forms) | dict.fromkeys(MODES, peers)
+    assert all(cell["status"] == "ok" for one in found["rows"] for cell in one["cells"].values())
+    found["machine"] |= {"backend": "gpu", "device": "some GPU"}
+    page.write_text("<!-- gpu -->\n<!-- /gpu -->\n<!-- bench -->\nkept\n<!-- /bench -->\n")
+    readme.rewrite(found, page)
+    assert "some GPU" in page.read_text() and "| fcn8s_upscore2 f32 |" in page.read_text()
+    assert "kept" in page.read_text()
+
+
+def test_the_table_of_gpus_is_that_of_the_file():
+    kept = report.load(Path(readme.README).parent / "bench/results/gpu-h200.json")
+    page = readme.README.read_text(encoding="utf-8")
+    assert readme.filled(page, kept) == page

@@ -72,6 +72,34 @@ def test_other_dtypes_and_platforms():
         assert replaced(layer, platform=platform) == ""
 
 
+# On CUDA: the dimensions of lax.conv_transpose, and what is replaced of it and its two gradients.
+TRANSPOSED = {
+    "2-D": ((32, 32), 4, 2, "wgrad"),
+    "stride 1": ((32, 32), 4, 1, ""),
+    "3-D": ((8, 8, 8), 2, 2, "dgrad wgrad fprop"),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_what_is_replaced_on_cuda(name):
+    """Kernel gradients of transposed convolutions, above all, which reach no library."""
+    size, kernel, stride, want = TRANSPOSED[name]
+    strides, taps = (stride,) * len(size), (kernel,) * len(size)
+
+    def loss(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.sin(lax.conv_transpose(x, w, strides, "SAME")))
+
+    x, w = (jax.ShapeDtypeStruct(s, jnp.bfloat16) for s in ((2, *size, 64), (*taps, 64, 32)))
+    report = accelerate.report(jax.grad(loss, (0, 1)), x, w, platform="cuda")
+    assert " ".join(row.side.split()[0] for row in report.replaced) == want
+    for platform in ("rocm", "tpu"):
+        assert not accelerate.report(jax.grad(loss, (0, 1)), x, w, platform=platform).replaced
+
+
+def test_depthwise_is_replaced_on_cuda():
+    assert replaced(LAYERS["depthwise"], platform="cuda") == "fprop wgrad"
+
+
 class Measured:
     """A tuning that knows one thing."""
 
@@ -118,7 +146,7 @@ def test_the_gain_is_one_that_was_measured():
     for slow in SLOW:
         for side, times in slow.times.items():
             least, most = slow.gain(side)
-            assert all(1.3 < least <= theirs / ours <= most for theirs, ours in times)
+            assert all(1.25 < least <= theirs / ours <= most for theirs, ours in times)
     rows = report_of(LAYERS["depthwise"]).rows
     assert [row.gain for row in rows] == [
         SLOW[0].gain(side) for side in ("fprop", "wgrad", "dgrad")

@@ -54,6 +54,10 @@ def hifigan(padding):
     return models.HiFiGAN(6, 16, *shape, padding=padding, rngs=nnx.Rngs(RNGS))
 
 
+def codec():
+    return models.Codec(4, (2, 3), latent=5, rngs=nnx.Rngs(RNGS))
+
+
 def esp(features):
     return models.ESP(6, features, branches=3, rngs=nnx.Rngs(RNGS))
 
@@ -77,6 +81,7 @@ CASES = {
     "generator_odd": (lambda: generator((13, 7), 4), (2, 5), (2, 13, 7, 3)),
     "discriminator_odd": (lambda: discriminator((13, 7), 4), (2, 13, 7, 3), (2,)),
     "hifigan": (lambda: hifigan("SAME"), (2, 5, 6), (2, 60, 1)),
+    "codec": (codec, (2, 24, 1), (2, 24, 1)),
     "hifigan_causal": (lambda: hifigan("CAUSAL"), (2, 5, 6), (2, 60, 1)),
     "esp": (lambda: esp(6), (2, 9, 7, 6), (2, 9, 7, 6)),
     "esp_wider": (lambda: esp(9), (2, 9, 7, 6), (2, 9, 7, 9)),

@@ -83,14 +83,36 @@ def test_a_step_compiles_once_for_each_length(up):
     assert len(traced) == 2, "other weights are no other program"
 
 
-def test_a_step_is_exported_with_a_symbolic_batch(up):
+def exported(stream, unit, channels):
+    """A step for pieces of any length and any batch."""
+    batch, length = jax.export.symbolic_shape("b, t")
+    piece = jax.ShapeDtypeStruct((batch, unit * length, channels), "float32")
+    state = jax.eval_shape(stream.init, piece)
+    step = jax.export.export(jax.jit(stream.step))(piece, state)
+    return jax.export.deserialize(step.serialize())
+
+
+def test_a_step_is_exported_with_a_symbolic_batch_and_length(up):
     stream, x = up
-    piece, state = x[:, :4], stream.init(x)
-    (batch,) = jax.export.symbolic_shape("b")
-    shapes = [jax.ShapeDtypeStruct((batch, *a.shape[1:]), a.dtype) for a in (piece, state)]
-    exported = jax.export.deserialize(jax.export.export(jax.jit(stream.step))(*shapes).serialize())
-    for got, want in zip(exported.call(piece, state), stream.step(piece, state), strict=True):
-        assert_close(got, want)
+    step = exported(stream, 1, x.shape[2])
+    state = stream.init(x)
+    for length in (4, 1):
+        piece = x[:, :length]
+        for got, want in zip(step.call(piece, state), stream.step(piece, state), strict=True):
+            assert_close(got, want)
+
+
+@exhaustive
+@pytest.mark.parametrize("padding", ["SAME", "CAUSAL", "VALID"])
+def test_a_step_of_a_convolution_is_exported_likewise(padding, rng):
+    w = jnp.asarray(rng.normal(size=(3, 8, 2)), "float32")
+    stream = streaming.conv(w, stride=2, padding=padding)
+    x = jnp.asarray(rng.normal(size=(3, 4, 8)), "float32")
+    got, want = (step(x, stream.init(x)) for step in (exported(stream, 2, 8).call, stream.step))
+    for one, other in zip(got, want, strict=True):
+        assert_close(one, other)
+    with pytest.raises(ValueError, match="a size that is one for certain, such as 2"):
+        exported(stream, 1, 8)
 
 
 def test_finish_is_pure(up):

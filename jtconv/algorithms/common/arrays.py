@@ -99,17 +99,6 @@ def join_groups(x: jax.Array) -> jax.Array:
     return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
 
 
-def groups_to_batch(x: jax.Array, groups: int) -> jax.Array:
-    """``(N, *S, g*c)`` to ``(g*N, *S, c)``: groups as so many more examples."""
-    split = split_groups(x, groups)
-    return split.reshape(groups * x.shape[0], *split.shape[2:])
-
-
-def batch_to_groups(x: jax.Array, groups: int) -> jax.Array:
-    """``(g*N, *S, c)`` to ``(N, *S, g*c)``: the inverse."""
-    return join_groups(x.reshape(groups, x.shape[0] // groups, *x.shape[1:]))
-
-
 def each_group(function: Callable[[jax.Array], jax.Array], split: jax.Array) -> jax.Array:
     """``function`` of the array of each group, ``(g, ...)``.
 

@@ -29,6 +29,22 @@ from jtconv.problem.task import ROLES, Cost, Task
 _SPACE = "DHWT"
 
 
+GPUS = ("cuda", "rocm")
+MOST_AXES_ON_GPUS = 3
+
+
+def refuse(task: Task, axes: int | None = None) -> str | None:
+    """What XLA:GPU cannot hand to its library: an error of the compiler, or the process's end."""
+    if task.platform not in GPUS:
+        return None
+    if jnp.issubdtype(task.dtype, jnp.integer):
+        return f"the library on {task.platform} has no convolution of {task.dtype}"
+    axes = len(task.geometry) if axes is None else axes
+    if axes > MOST_AXES_ON_GPUS:
+        return f"the library on {task.platform} has {MOST_AXES_ON_GPUS} spatial axes at most"
+    return None
+
+
 def dimension_numbers(task: Task, lhs: str, rhs: str, out: str) -> lax.ConvDimensionNumbers:
     """Dimension numbers from three strings in which ``_`` stands for the spatial axes."""
     rank = len(task.geometry)

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jtconv import upsampling
 from jtconv.interop.torch.arrays import channels_first, channels_last, space
@@ -27,13 +26,10 @@ def pixel_shuffle(x: jax.Array, upscale_factor: int) -> jax.Array:
 def pixel_unshuffle(x: jax.Array, downscale_factor: int) -> jax.Array:
     """Space to channels, the way back."""
     space(x, 2)
-    r, (*batch, height, width, channels) = downscale_factor, x.shape
+    r, (height, width) = downscale_factor, x.shape[-3:-1]
     if height % r or width % r:
         raise ValueError(f"inputs must have spatial sizes that {r} divides, got {x.shape}.")
-    x = x.reshape(*batch, height // r, r, width // r, r, channels)
-    rows, columns = len(batch) + 1, len(batch) + 3
-    x = jnp.moveaxis(x, (-1, rows, columns), (-3, -2, -1))
-    return x.reshape(*batch, height // r, width // r, channels * r * r)
+    return upsampling.pixel_unshuffle(x, (r, r))
 
 
 def channel_shuffle(x: jax.Array, groups: int) -> jax.Array:

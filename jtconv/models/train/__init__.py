@@ -2,9 +2,11 @@
 
 ===================  ===================================================================
 ``command.py``       the command line, and the tables of recipes and data
+``codec.py``         the recipe that says sound in whole numbers
 ``dcgan.py``         the recipe that draws digits
 ``segmentation.py``  the recipes that name pixels
 ``data.py``          digits, and digits pasted on photographs
+``sounds.py``        melodies, made here
 ``trainer.py``       what a recipe has to bring, the loop, and its checkpoints
 ``metrics.py``       numbers, and what they are compared with
 ``results.py``       what a run leaves behind: numbers, grids of pictures, the folder

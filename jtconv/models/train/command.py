@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import jtconv
 from jtconv import devices, extras
+from jtconv.models.train import codec, dcgan, segmentation, sounds
 from jtconv.models.train import data as sources
-from jtconv.models.train import dcgan, segmentation
 from jtconv.models.train.results import Folder, Run
 from jtconv.models.train.trainer import Checkpoints, Losses, Recipe, Trainer
 
@@ -32,11 +32,13 @@ RECIPES: dict[str, Recipe] = {
     "fcn": segmentation.FCN,
     "unet": segmentation.UNET,
     "deconvnet": segmentation.DECONVNET,
+    "codec": codec.RECIPE,
 }
 # What is learnt from and what is held out, made when it is asked for.
 DATA: dict[str, Callable[[], tuple[Any, Any]]] = {
     "digits": sources.digits,
     "photos": sources.photographs,
+    "melodies": sounds.melodies,
 }
 Model = StrEnum("Model", list(RECIPES))  # type: ignore[misc]
 Data = StrEnum("Data", list(DATA))  # type: ignore[misc]
@@ -56,9 +58,7 @@ def run(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; made if missing.")],
     data: Annotated[
         Data | None,
-        typer.Option(
-            "--data", help="What to learn from.  [default: digits for dcgan, photos for the others]"
-        ),
+        typer.Option("--data", help="What to learn from.  [default: the one it is made for]"),
     ] = None,
     steps: Annotated[
         int | None,
@@ -72,8 +72,9 @@ def run(
     """Train a model on real data, on a CPU in minutes.
 
     `dcgan` draws digits; `fcn`, `unet` and `deconvnet` name the digits pasted on photographs,
-    pixel by pixel. Digits and photographs are those that ship with scikit-learn, and a part of
-    both is held out: nothing in it is trained on, and all metrics are of it.
+    pixel by pixel. Digits and photographs are those that ship with scikit-learn. `codec` says
+    melodies, which are made here, in whole numbers. A part of everything is held out: nothing
+    in it is trained on, and all metrics are of it.
 
     Whenever a run is stopped, by Ctrl-C, kill or power cut, the same command goes on from the
     last checkpoint, and ends with the very parameters it would have had. More --steps take a

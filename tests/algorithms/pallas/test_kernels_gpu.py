@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import jtconv
-from jtconv.algorithms.pallas.depthwise import columns
 from jtconv.algorithms.pallas.hopper import kernel_gradient
 from jtconv.algorithms.pallas.hopper.implicit_gemm import ImplicitGemm
 from jtconv.algorithms.pallas.interpret import interpreted
@@ -20,21 +19,12 @@ TILED = {
     "k_is_s_cut": Case("", (3, 5), (2, 3), (2, 3), (1, 1), ((0, 1), (0, 2)), 16, 16, 1, 1),
     "k_is_2s": Case("", (4, 5), (4, 4), (2, 2), (1, 1), ((1, 1), (1, 1)), 16, 32, 1, 1),
     "k3_s2": Case("", (3, 4), (3, 3), (2, 2), (1, 1), ((1, 0), (0, 1)), 16, 16, 1, 3),
-    "volume": Case("", (2, 3, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), ((0, 0),) * 3, 16, 16, 1, 1),
     "grouped": Case("", (3, 4), (3, 2), (2, 2), (1, 1), ((1, 0), (0, 1)), 32, 64, 2, 1),
     "audio": one_axis("", 70, 4, 2, crops=(1, 1), channels=64, features=64, batch=1),
     "dilation_is_stride": one_axis("", 9, 3, 2, 2, (1, 0), channels=16, features=16),
     "extended": one_axis("", 6, 2, 3, 1, (-2, -3), channels=16, features=16),
 }
 DTYPES = {"k3_s2": "float16", "dilation_is_stride": "float32", "grouped": "float32"}
-
-# Lines of 64 halves, or of 32 floats; columns of 16 positions, and one begun.
-DEEP = {
-    "1d": one_axis("", 21, 3, 2, 1, (1, -1), channels=64, features=64, groups=64, batch=1),
-    "2d": Case("", (3, 17), (3, 2), (2, 1), (1, 1), ((1, 0), (0, 1)), 64, 64, 64, 1),
-    "k_is_2s": Case("", (5, 18), (4, 4), (2, 2), (1, 1), ((1, 1), (1, 0)), 128, 128, 128, 2),
-    "dilated": Case("", (3, 5), (2, 3), (3, 2), (2, 2), ((-2, 1), (1, 0)), 64, 64, 64, 2),
-}
 
 
 def rows(names, sides, default):
@@ -46,7 +36,6 @@ def rows(names, sides, default):
 
 SIDES = ("dgrad", "fprop", "wgrad")
 HOPPER = ("k_is_s_cut-dgrad", "grouped-fprop", "k3_s2-wgrad")
-DEPTHWISE = ("2d-dgrad", "dilated-fprop", "dilated-wgrad")
 
 
 @can_interpret_gpus
@@ -62,23 +51,12 @@ def test_hopper(name, side, monkeypatch, rng):
 
 
 @can_interpret_gpus
-@pytest.mark.parametrize(("name", "side"), rows(DEEP, SIDES, DEPTHWISE))
-def test_depthwise(name, side, monkeypatch, rng):
-    monkeypatch.setattr(columns, "BLOCKS", 4)  # so that one has several examples
-    dtype = "bfloat16" if name == "2d" else "float32"
-    operands, want = side_of(DEEP[name], side, rng, dtype)
-    with interpreted("cuda"):
-        got = compute(task_of(DEEP[name], side, dtype, "cuda"), *operands)
-    assert_close(got, want, dtype)
-
-
-@can_interpret_gpus
 def test_a_call_is_refused_where_a_gpu_is_simulated():
     with interpreted("cuda"), pytest.raises(jtconv.Unsupported, match="pallas itself"):
         jtconv.conv_transpose(np.ones((1, 4, 64)), np.ones((2, 64, 64)), method="pallas")
 
 
-LOWERED = "k_is_s-fprop", "k_is_2s-dgrad", "volume-fprop", "grouped-dgrad", "k3_s2-wgrad"
+LOWERED = "k_is_s-fprop", "k_is_2s-dgrad", "k_is_s_cut-fprop", "grouped-dgrad", "k3_s2-wgrad"
 
 
 @pytest.mark.parametrize(("name", "side"), rows(TILED, SIDES, LOWERED))
@@ -88,15 +66,6 @@ def test_hopper_lowers_for_cuda(name, side, rng):
     text = lowered(task_of(TILED[name], side, dtype, "cuda"), operands, "cuda")
     assert "mosaic_gpu" in text
     assert "wgmma" in text
-
-
-@pytest.mark.parametrize(
-    ("name", "side"),
-    rows(DEEP, SIDES, ("1d-dgrad", "2d-fprop", "2d-wgrad")),
-)
-def test_depthwise_lowers_for_cuda(name, side, rng):
-    operands, _ = side_of(DEEP[name], side, rng, "bfloat16")
-    assert "mosaic_gpu" in lowered(task_of(DEEP[name], side, "bfloat16", "cuda"), operands, "cuda")
 
 
 def test_tiles_grow_with_the_work():

@@ -26,20 +26,19 @@ SHAPES = {
     "cropped": ((5, 4), (2, 3), (2, 2), (1, 1), ((4, 1), (0, -3))),
     "uneven": ((3, 5), (2, 3), (3, 2), (2, 3), ((-2, 1), (3, 0))),
 }
-CHANNELS = {"hopper": (16, 16, 1), "depthwise": (64, 64, 64)}
-DEFAULT = "hopper-cropped-wgrad", "depthwise-holes-wgrad", "depthwise-k3_s2-dgrad"
+CHANNELS = 16, 16, 1
+DEFAULT = ("cropped-wgrad",)
 SIDES = ("dgrad", "fprop", "wgrad")
 
 
 def rows():
-    for kernel in CHANNELS:
-        for shape in SHAPES:
-            for side in SIDES:
-                name = f"{kernel}-{shape}-{side}"
-                marks = [can_interpret_gpus]
-                if name not in DEFAULT:
-                    marks.append(pytest.mark.exhaustive)
-                yield pytest.param(kernel, shape, side, id=name, marks=marks)
+    for shape in SHAPES:
+        for side in SIDES:
+            name = f"{shape}-{side}"
+            marks = [can_interpret_gpus]
+            if name not in DEFAULT:
+                marks.append(pytest.mark.exhaustive)
+            yield pytest.param(shape, side, id=name, marks=marks)
 
 
 def spoiled(rng, a, where):
@@ -58,9 +57,9 @@ def product_counts(case):
     return of_x[0, ..., 0], of_y[0, ..., 0]
 
 
-@pytest.mark.parametrize(("kernel", "shape", "side"), list(rows()))
-def test_infinities_stay_where_they_are(kernel, shape, side, rng):
-    case = Case(shape, *SHAPES[shape], *CHANNELS[kernel])
+@pytest.mark.parametrize(("shape", "side"), list(rows()))
+def test_infinities_stay_where_they_are(shape, side, rng):
+    case = Case(shape, *SHAPES[shape], *CHANNELS)
     x, w, y = case.operands(rng)
     with np.errstate(invalid="ignore"):
         if side == "wgrad":
@@ -81,9 +80,7 @@ def test_infinities_stay_where_they_are(kernel, shape, side, rng):
         got = np.asarray(compute(task, *(jnp.asarray(a, "float32") for a in operands)))
     np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
     finite = [np.where(np.isfinite(want), a, 0) for a in (got, want)]
-    assert_close(
-        finite[0], finite[1], "float32", slack=8 if (kernel, side) == ("hopper", "wgrad") else 1
-    )
+    assert_close(finite[0], finite[1], "float32", slack=8 if side == "wgrad" else 1)
 
 
 @can_interpret_gpus

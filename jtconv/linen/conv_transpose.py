@@ -1,4 +1,4 @@
-"""Layers for flax.linen, and Flax's own layers computed by jtconv."""
+"""flax.linen.ConvTranspose computed by jtconv: a layer, and those of a whole model."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from jtconv import layers
 from jtconv.api import Method, PerAxis
 from jtconv.conventions import flax
 from jtconv.rewrite.function import accelerating
-
-__all__ = ["ConvTranspose", "accelerate"]
 
 
 class ConvTranspose(nn.ConvTranspose):
@@ -62,7 +60,12 @@ class ConvTranspose(nn.ConvTranspose):
 
 
 def _call(layer: Any, inputs: jax.Array, output_size: PerAxis | None = None) -> jax.Array:
-    """What a Linen layer, Flax's or ours, computes; it declares its parameters as Flax's does."""
+    """What a Linen layer, Flax's or ours, computes."""
+    return layers.conv_transpose(layer, *promoted(layer, inputs), output_size)
+
+
+def promoted(layer: Any, inputs: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Inputs, kernel and bias of one dtype; the parameters are declared as Flax's layer does."""
     shape = flax.kernel_shape(
         layer.kernel_size,
         inputs.shape[-1],
@@ -75,8 +78,7 @@ def _call(layer: Any, inputs: jax.Array, output_size: PerAxis | None = None) -> 
     if layer.use_bias:
         bias = layer.param("bias", layer.bias_init, (layer.features,), layer.param_dtype)
     kernel = layers.masked(kernel, layer.mask)
-    inputs, kernel, bias = layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
-    return layers.conv_transpose(layer, inputs, kernel, bias, output_size)
+    return layer.promote_dtype(inputs, kernel, bias, dtype=layer.dtype)
 
 
 _CONV_TRANSPOSE = inspect.unwrap(nn.ConvTranspose.__call__)
