@@ -26,6 +26,7 @@ from bench import (
 from bench.cases import SizeName, select
 from bench.compiled import command, programs, timed
 from bench.compiled.programs import Setting
+from bench.networks import run as networks
 from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
 
 DTYPES = {"f32": ("float32",), "bf16": ("bfloat16",), "both": ("float32", "bfloat16")}
@@ -37,7 +38,7 @@ WHAT |= {name: (name,) for name in ANSWERS}
 
 def bench(
     suite: Annotated[
-        str, typer.Option(help="quick, full; gpu, tpu on one; of --compile drawn, networks")
+        str, typer.Option(help="quick, full, networks; gpu, tpu on one; of --compile drawn")
     ] = "quick",
     case: Annotated[list[str], typer.Option(help="Name or glob; repeatable.")] = [],  # noqa: B006
     mode: Annotated[str, typer.Option(help=", ".join(WHAT))] = "both",
@@ -99,6 +100,8 @@ def bench(
         results = on_gpu(sampling, size_for_device(size), case, methods, console, json)
     elif python:
         results = overhead.run(rounds)
+    elif suite == "networks":
+        results = networks.run(case, rounds)
     elif piecewise:
         results = streaming.run(rounds)
     else:

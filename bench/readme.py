@@ -13,7 +13,7 @@ from bench.summary import Cell, Row
 from bench.table import SHORT, milliseconds
 
 README = Path(__file__).parent.parent / "README.md"
-MARKERS = re.compile(r"(<!-- (bench|today|gpu) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+MARKERS = re.compile(r"(<!-- (bench|today|gpu|networks) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 _ISSUES = "https://github.com/jax-ml/jax/issues"
 # What no benchmark measures; tests/test_readme.py asks jax and jtconv whether it is so.
@@ -62,9 +62,11 @@ def rewrite(report: dict[str, Any], path: Path = README) -> None:
 
 
 def filled(text: str, report: dict[str, Any]) -> str:
-    """A page with the tables of a report between its markers, those of CPUs or those of GPUs."""
+    """A page with the tables of a report between its markers: of networks, of CPUs or of GPUs."""
     on_gpu = report["machine"]["backend"] == "gpu"
     tables = {"gpu": gpu} if on_gpu else {"bench": measured, "today": today}
+    if report["plan"].get("suite") == "networks":
+        tables = {"networks": networks}
 
     def table(found: re.Match[str]) -> str:
         made = tables.get(found[2])
@@ -97,18 +99,34 @@ def gpu(report: dict[str, Any]) -> str:
     return _provenance(report) + "\n\n" + "\n".join(lines) + "\n"
 
 
+def networks(report: dict[str, Any]) -> str:
+    """Milliseconds of each network accelerated, and how many times faster that is."""
+    heads = [f"{mode} ms | x flax | x torch" for mode in ("inference", "training")]
+    lines = [f"| network | {' | '.join(heads)} |", "|---|" + "--:|" * 6]
+    rows = {(row["case"], row["mode"]): row for row in report["rows"]}
+    for case in dict.fromkeys(case for case, _ in rows):
+        cells = []
+        for row in (rows[case, "inference"], rows[case, "training"]):
+            ratios = [summary.speedup(row, peer) for peer in ("flax", "torch")]
+            cells += [milliseconds(row["cells"]["jtconv"]), *(str(r or "-") for r in ratios)]
+        lines.append(f"| {case} | {' | '.join(cells)} |")
+    return _provenance(report) + "\n\n" + "\n".join(lines) + "\n"
+
+
 def _provenance(report: dict[str, Any]) -> str:
     about, limits = report["machine"], report["limits"]
     versions = ", ".join(f"{n} {v}" for n, v in about["versions"].items() if v)
     where = about["cpu"] if about["backend"] == "cpu" else about["device"]
+    told = (
+        f"{about['date'][:10]}, {where}, {about['threads']} threads; {versions}; revision "
+        f"{about['revision']}."
+    )
+    if not limits:
+        return told
     rates = ", ".join(
         f"{SHORT[d]} matmul {r / 1e9:.0f} GMAC/s" for d, r in limits["multiply_adds_per_s"].items()
     )
-    return (
-        f"{about['date'][:10]}, {where}, {about['threads']} threads; {versions}; revision "
-        f"{about['revision']}. Limits in the same run: {rates}, copy "
-        f"{limits['bytes_per_s'] / 1e9:.1f} GB/s."
-    )
+    return f"{told} Limits in the same run: {rates}, copy {limits['bytes_per_s'] / 1e9:.1f} GB/s."
 
 
 def _means(rows: list[Row]) -> str:

@@ -61,8 +61,8 @@ def finish(
 ) -> None:
     """Show a report, and write the files named."""
     rows = report["rows"]
-    if (plot or readme) and not of_layers(report):
-        suite = report["plan"]["suite"]
+    suite = report["plan"].get("suite")
+    if not of_layers(report) and (plot or (readme and suite != "networks")):
         raise ValueError(f"--plot and --readme show layers; a report of --{suite} has none")
     _show(console, report)
     if to:
@@ -80,12 +80,15 @@ def finish(
 
 
 def of_layers(report: Report) -> bool:
-    """Whether it is of layers, and not of ``--overhead`` or ``--streaming``."""
-    return report["plan"].get("suite") not in ("overhead", "streaming")
+    """Whether it is of layers, and not of ``--overhead``, ``--streaming`` or networks."""
+    return report["plan"].get("suite") not in ("overhead", "streaming", "networks")
 
 
 def _show(console: Console, report: Report) -> None:
     rows, limits = report["rows"], report["limits"]
+    if report["plan"].get("suite") == "networks":
+        console.print(table.networks(rows))
+        return
     if report["plan"].get("suite") == "streaming":
         console.print(table.streaming(rows))
         return

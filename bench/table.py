@@ -131,6 +131,20 @@ def streaming(rows: list[Row]) -> Table:
     return table
 
 
+def networks(rows: list[Row]) -> Table:
+    """Milliseconds of a network accelerated, as it is, and by torch; and times faster."""
+    table = Table("network", "mode", "accelerated", "spread", "flax", "x", "torch", "x")
+    _right(table, range(2, len(table.columns)))
+    for row in rows:
+        ours, shown = row["cells"]["jtconv"], []
+        if ours["status"] == "ok":
+            shown.append(spread(ours))
+            for peer in [name for name in ("flax", "torch") if name in row["cells"]]:
+                shown += [milliseconds(row["cells"][peer]), str(summary.speedup(row, peer))]
+        table.add_row(row["case"], row["mode"], milliseconds(ours), *shown)
+    return table
+
+
 def _microseconds(cell: Cell) -> tuple[str, str]:
     value = cell["median_s"] * 1e6
     return f"{value:.{1 if value < 100 else 0}f}", spread(cell)

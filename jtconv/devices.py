@@ -11,6 +11,7 @@ import jax
 
 # As JAX names them. What is none of these is "other", and gets XLA's plain operations.
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+GPUS = ("cuda", "rocm")
 
 
 class NoDevice(RuntimeError):

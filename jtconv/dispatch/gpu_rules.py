@@ -13,10 +13,10 @@ import math
 import jax.numpy as jnp
 
 from jtconv.algorithms.common import subpixel
+from jtconv.devices import GPUS
 from jtconv.dispatch.rule import Rule
 from jtconv.problem.task import LANES, Task
 
-GPUS = ("cuda", "rocm")
 MOST_TAPS_OF_A_THIN_GROUP = 64
 
 

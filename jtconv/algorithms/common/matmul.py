@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jtconv.devices import GPUS
 from jtconv.problem.task import Task
 
 # Products whose operands are laid out as a convolution with a kernel of size 1 wants them.
@@ -65,7 +66,7 @@ def _is_misread(task: Task) -> bool:
     Products of int8 came out doubled, and those asked for in float64 were sums in float32.
     """
     narrow = jnp.issubdtype(task.dtype, jnp.integer) or task.accumulator.itemsize == 8
-    return task.platform in ("cuda", "rocm") and narrow and task.dtype != task.accumulator
+    return task.platform in GPUS and narrow and task.dtype != task.accumulator
 
 
 def _is_tall(equation: str, a: jax.Array, b: jax.Array, task: Task) -> bool:

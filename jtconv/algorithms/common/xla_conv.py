@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jtconv.algorithms.common import arrays
+from jtconv.devices import GPUS
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.layout import adjoint_kernel
 from jtconv.problem.symbolic import at_least, is_symbolic
@@ -29,7 +30,6 @@ from jtconv.problem.task import ROLES, Cost, Task
 _SPACE = "DHWT"
 
 
-GPUS = ("cuda", "rocm")
 MOST_AXES_ON_GPUS = 3
 
 
@@ -213,7 +213,7 @@ def _is_backward_data(task: Task) -> bool:
         a.dilation == 1 and at_least(a.lo, 0) and at_least(a.hi, 1 - a.stride)
         for a in task.geometry
     )
-    return task.platform in ("cuda", "rocm") and plain and padded
+    return task.platform in GPUS and plain and padded
 
 
 def is_custom_transposed(task: Task) -> bool:
