@@ -399,22 +399,24 @@ def test_what_is_missing_for_a_gpu_is_told(monkeypatch):
     with pytest.raises(ValueError, match=f"jax-cuda12-plugin is not installed: {needs}"):
         command.run("h100", [], table.console())
     here |= {"jax-cuda12-plugin": "0.1"}
-    assert f"jax-cuda12-plugin is 0.1 and jaxlib {here['jaxlib']}: pip" in gpu.missing()
+    assert f"jax-cuda12-plugin is 0.1 and jaxlib {here['jaxlib']}: pip" in str(gpu.missing())
     here |= dict.fromkeys(gpu.PLUGIN, here["jaxlib"])
-    assert gpu.missing().startswith("nvidia-cuda-nvcc-cu12 is not installed: pip install")
+    assert str(gpu.missing()).startswith("nvidia-cuda-nvcc-cu12 is not installed: pip install")
 
 
 def test_what_auto_takes_on_a_gpu_was_compiled():
-    """All named layers, every side, with about no products of zeros."""
+    """All named layers, every side; zeros are multiplied only where groups or planes are joined."""
     kept = results.load(results.FOLDER / "h100-compiled.json")
     assert {"compiler", "jax-cuda12-plugin", "jax"} <= kept.versions.keys()
-    forms = show.by_side(kept.rows)
-    chosen = command.choices(kept.rows)
-    assert {key[3:] for key in forms} == {(case.name, side) for case in CASES for side in ALL_SIDES}
+    forms, chosen = show.by_side(kept.rows), command.choices(kept.rows)
+    every = {(case.name, side) for case in CASES for side in ALL_SIDES}
+    assert {key[3:] for key in forms if key[2] == "bfloat16"} == every
     for key, found in forms.items():
-        name = chosen[key] if chosen[key] in found else show.PEER
-        assert found[name].form == chosen[key] or programs.is_peers(part_of(key), chosen[key])
-        assert not found[name].fault
+        part, name = part_of(key), chosen[key]
+        row = found[programs.PEER if programs.is_peers(part, name) else name]
+        assert not row.fault
+        if name not in ("dense", "fold"):
+            assert 1e9 * row.gmac <= 1.5 * part.task.multiply_adds + 1e6, key
 
 
 def part_of(key):

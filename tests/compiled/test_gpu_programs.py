@@ -9,7 +9,6 @@ import itertools
 import subprocess
 import sys
 from importlib.util import find_spec
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -118,19 +117,35 @@ def test_four_axes_compile():
     assert len(told.stdout.splitlines()) > 12
 
 
-# By ``auto``, bfloat16: the side of a layer, its calls of cuDNN, megabytes moved, of which those
-# of x, w and y are the least.
-NAMED: dict[str, tuple[str, Any, int, float]] = {}
+# By ``auto``, bfloat16: cuDNN's calls and megabytes moved by dgrad, fprop and wgrad.
+NAMED = {
+    "dcgan4": ((1, 13.4), (1, 13.4), (1, 13.4)),
+    "unet4": ((1, 118.2), (1, 118.2), (1, 118.2)),
+    "groups4": ((1, 85.1), (1, 84.3), (1, 84.3)),
+    "centernet2": ((0, 41.9), (0, 41.9), (1, 42.2)),
+    "fcn32s": ((0, 199.4), (0, 116.9), (0, 111.4)),
+    "nnunet4": ((0, 218.2), (0, 218.5), (0, 235.3)),
+    "dilated": ((1, 58.9), (1, 58.9), (0, 212.0)),
+    "volume4": ((1, 206.7), (1, 250.9), (1, 126.6)),
+    "volume3": ((1, 126.2), (1, 254.6), (1, 126.2)),
+    "hifigan3": ((1, 26.4), (0, 78.8), (0, 95.6)),
+    "fcn8s_upscore8": ((0, 225.2), (0, 126.4), (0, 124.0)),
+    "stylegan2": ((1, 204.1), (1, 204.1), (1, 204.1)),
+    "maskrcnn": ((1, 51.7), (1, 51.7), (1, 51.7)),
+    "pose1": ((1, 59.8), (1, 59.8), (1, 59.8)),
+    "stride1": ((1, 18.0), (1, 18.0), (1, 18.0)),
+    "vae": ((1, 57.4), (1, 125.0), (1, 57.4)),
+}
 
 
-@pytest.mark.parametrize(("name", "side", "calls", "megabytes"), rows(NAMED, list(NAMED)[:6]))
-def test_layers_of_networks_take_as_many_calls_and_bytes(name, side, calls, megabytes):
+@pytest.mark.parametrize("name", rows(NAMED.keys(), ["dcgan4", "unet4"]))
+def test_layers_of_networks_take_as_many_calls_and_bytes(name):
     (case,) = select([name], "full")
-    cost = counted(case, side, "bfloat16", AUTO)
-    assert len(cost.calls_of("cudnn")) == calls
-    assert cost.bytes == pytest.approx(1e6 * megabytes, rel=0.03)
-    least = Part(case, side, "bfloat16", "cuda").task.operand_bytes
-    assert cost.bytes >= least
+    for side, (calls, megabytes) in zip(ALL_SIDES, NAMED[name], strict=True):
+        cost = counted(case, side, "bfloat16", AUTO)
+        assert len(cost.calls_of("cudnn")) == calls
+        assert cost.bytes == pytest.approx(1e6 * megabytes, rel=0.02)
+        assert cost.bytes >= 0.999 * Part(case, side, "bfloat16", "cuda").task.operand_bytes
 
 
 @pytest.mark.parametrize(
