@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
 from bench import (
+    fit,
     gpu,
     implementations,
     machine,
     overhead,
+    regret,
     report,
     row,
     streaming,
@@ -54,6 +56,15 @@ def bench(
     patience: Annotated[float, typer.Option(help="Longest single run waited for, in s.")] = 10,
     torch_compile: Annotated[bool, typer.Option(help="torch.compile as a variant more.")] = False,
     tf32: Annotated[bool, typer.Option(help="TF32 on GPUs, for everybody.")] = True,
+    random: Annotated[
+        bool, typer.Option("--regret", help="Judge the choice on layers drawn at random.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of --regret: which layers.")] = 7,
+    layers: Annotated[int, typer.Option(help="Of --regret: how many of a dtype.")] = 40,
+    minutes: Annotated[float, typer.Option(help="Of --regret: longest time measured.")] = 60,
+    fit_files: Annotated[
+        list[Path], typer.Option("--fit", help="Files of --regret: fit the CPU model to them.")
+    ] = [],  # noqa: B006
     python: Annotated[
         bool, typer.Option("--overhead", help="What calls, tracing and the import cost in Python.")
     ] = False,
@@ -92,6 +103,14 @@ def bench(
     if compare_files:
         regressions = report.compare(console, *map(report.load, compare_files))
         raise typer.Exit(1 if regressions else 0)
+    if fit_files:
+        console.print(fit.run(fit_files))
+        raise typer.Exit
+    if random:
+        dtypes = DTYPES[choice("--dtype", dtype, DTYPES)]
+        drawn = regret.Sweep(seed, layers, dtypes, rounds, minutes)
+        regret.run(drawn, load, json, console)
+        raise typer.Exit
     if load:
         results = report.load(load)
     elif suite == "gpu":
