@@ -26,14 +26,14 @@ from bench import (
     table,
 )
 from bench.cases import SizeName, select
-from bench.compiled import command, timed
+from bench.compiled import command, programs, timed
 from bench.compiled.programs import Setting
 from bench.networks import run as networks
 from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
 
 DTYPES = {"f32": ("float32",), "bf16": ("bfloat16",), "both": ("float32", "bfloat16")}
 WHAT: dict[str, tuple[Mode, ...]] = {"both": MODES, "all": (*MODES, "activated"), "sides": SIDES}
-SETTINGS: dict[str, tuple[Setting, ...]] = {"lone": ("lone",), "chain": ("chain",)}
+SETTINGS: dict[str, tuple[Setting, ...]] = {name: (name,) for name in programs.SETTINGS}
 SETTINGS["both"] = ("lone", "chain")
 WHAT |= {name: (name,) for name in ANSWERS}
 
@@ -73,9 +73,9 @@ def bench(
     ] = False,
     compile_for: Annotated[
         str | None,
-        typer.Option("--compile", help="v5e, v6e: count what XLA compiles; run nothing."),
+        typer.Option("--compile", help="v5e, v6e, h100: count what XLA compiles; run nothing."),
     ] = None,
-    setting: Annotated[str, typer.Option(help="Of --compile: lone, chain, both")] = "lone",
+    setting: Annotated[str, typer.Option(help="Of --compile: bare, lone, chain, both")] = "lone",
     rows: Annotated[Path | None, typer.Option(help="Of --compile: keep and go on here.")] = None,
     jobs: Annotated[int, typer.Option(help="Of --compile: processes.")] = 1,
     json: Annotated[Path | None, typer.Option(help="Write everything measured here.")] = None,
