@@ -29,6 +29,7 @@ from bench.problem import TOLERANCE
 from bench.program import Program
 from bench.summary import Cell, Row
 from bench.timing import Runner
+from jtconv.typing import ZerosName
 
 DEPTH, CHANNELS = 50, 64  # layers of the network that is traced, and channels of each
 RANKS = (1, 2, 3)
@@ -112,7 +113,7 @@ def pairs(depth: int = DEPTH) -> Iterator[Pair]:
     yield Pair("import", "fresh process", "jax", _importing("jtconv"), _importing("jax"))
 
 
-def operators(rank: int, stride: int, padding: str) -> dict[str, tuple[Operator, Operator]]:
+def operators(rank: int, stride: int, padding: ZerosName) -> dict[str, tuple[Operator, Operator]]:
     """The two operations, by jtconv and by jax.lax."""
     strides = (stride,) * rank
     conv_transpose = partial(jax.lax.conv_transpose, strides=strides, padding=padding)

@@ -15,15 +15,11 @@ from jtconv.dispatch import primitives
 from jtconv.dispatch.choose import check_possible, parse_method
 from jtconv.problem import arguments, dtypes
 from jtconv.problem.call import Call
-from jtconv.problem.task import SIDES, Op, accumulator
-
-PerAxis = int | Sequence[int]
-Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
-DimensionNumbers = tuple[str, str, str] | jax.lax.ConvDimensionNumbers | None
-Precision = Any
-Method = str | Sequence[str]
+from jtconv.problem.task import SIDES, accumulator
+from jtconv.typing import DimensionNumbers, Method, Op, Padding, PerAxis, Precision
 
 
+@arguments.suggests
 def conv_transpose(
     x: ArrayLike,
     w: ArrayLike,
@@ -115,6 +111,7 @@ def conv_transpose(
     return _run("conv_transpose", x, w, bias, keywords, *rest)
 
 
+@arguments.suggests
 def conv(
     x: ArrayLike,
     w: ArrayLike,
@@ -177,24 +174,31 @@ def conv(
     )
 
 
+@arguments.suggests
 def output_shape(
     x_shape: Sequence[int],
     w_shape: Sequence[int],
     *,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    output_padding: PerAxis = 0,
+    output_size: PerAxis | None = None,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    dimension_numbers: DimensionNumbers = None,
     flip_kernel: bool = False,
     method: Method = "auto",
     precision: Precision = None,
     preferred_element_type: DTypeLike | None = None,
-    **keywords: Any,
 ) -> tuple[int, ...]:
     """The shape :func:`conv_transpose` would return: integers in, integers out.
 
     Args:
         x_shape: shape of the input, with or without a batch.
         w_shape: shape of the kernel.
+        stride, padding, output_padding, output_size, dilation, groups, dimension_numbers: as in
+            :func:`conv_transpose`.
         flip_kernel, method, precision, preferred_element_type: checked; they change no shape.
-        **keywords: ``stride``, ``padding``, ``output_padding``, ``output_size``, ``dilation``,
-            ``groups`` and ``dimension_numbers``, as in :func:`conv_transpose`.
 
     Raises:
         ValueError, TypeError: exactly as :func:`conv_transpose` would.
@@ -207,6 +211,15 @@ def output_shape(
     dtypes.precision(precision)
     if preferred_element_type is not None:
         dtypes.element_type(preferred_element_type)
+    keywords = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "output_size": output_size,
+        "dilation": dilation,
+        "groups": groups,
+        "dimension_numbers": dimension_numbers,
+    }
     return Call.of_shapes("conv_transpose", x_shape, w_shape, keywords).output_shape
 
 

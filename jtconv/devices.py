@@ -9,8 +9,10 @@ from typing import Any
 
 import jax
 
+from jtconv.typing import Platform
+
 # As JAX names them. What is none of these is "other", and gets XLA's plain operations.
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+PLATFORMS: tuple[Platform, ...] = ("cpu", "cuda", "rocm", "tpu")
 GPUS = ("cuda", "rocm")
 
 

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jtconv.problem import arguments
+from jtconv.typing import PerAxis
 
+__all__ = ["Initializer", "bilinear", "icnr", "variance_scaling"]
 Initializer = Callable[..., jax.Array]
-PerAxis = int | Sequence[int]
 
 
 def bilinear(factor: PerAxis | None = None) -> Initializer:
@@ -108,9 +109,10 @@ def icnr(factor: PerAxis, init: Initializer | None = None) -> Initializer:
     return repeated
 
 
+@arguments.suggests
 def variance_scaling(
     scale: float,
-    mode: str,
+    mode: Literal["fan_in", "fan_out", "fan_avg"],
     distribution: Literal["truncated_normal", "normal", "uniform"],
     *,
     stride: PerAxis = 1,

@@ -41,7 +41,7 @@ def keywords(layer: Any) -> dict[str, Any]:
 
 
 def conv_transpose(
-    layer: Any, inputs: jax.Array, kernel: jax.Array, bias: jax.Array | None, output_size: Any
+    layer: Any, inputs: Any, kernel: jax.Array, bias: jax.Array | None, output_size: Any
 ) -> jax.Array:
     """What a layer of Flax, or one of ours, computes from arrays of one dtype."""
     known = keywords(layer)
@@ -99,7 +99,7 @@ def _check_circular(x: jax.Array, known: dict[str, Any], output_size: Any) -> No
 def _wrapped(
     x: jax.Array, kernel: jax.Array, known: dict[str, Any]
 ) -> tuple[jax.Array, list[Crops]]:
-    """One period of a periodic input, with as much of its neighbours as the output sees."""
+    """One period of a periodic input, with as much of its neighbours as the output reads."""
     spans = padding.effective_kernels(kernel.shape[:-2], known["dilation"])
     wraps, crops = zip(
         *(

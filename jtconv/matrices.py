@@ -14,17 +14,19 @@ from jtconv.problem import arguments, dtypes, symbolic
 from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
 from jtconv.problem.padding import BORDERS
+from jtconv.typing import DimensionNumbers, Padding, PerAxis
 
 
+@arguments.suggests
 def conv_matrix(
     w: ArrayLike,
     input_shape: Sequence[int],
     *,
-    stride: int | Sequence[int] = 1,
-    padding: Any = 0,
-    dilation: int | Sequence[int] = 1,
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    dilation: PerAxis = 1,
     groups: int = 1,
-    dimension_numbers: Any = None,
+    dimension_numbers: DimensionNumbers = None,
     flip_kernel: bool = False,
     sparse: bool = False,
 ) -> Any:

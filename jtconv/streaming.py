@@ -30,17 +30,17 @@ from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
 from jtconv import api
-from jtconv.api import DimensionNumbers, Method, Padding, PerAxis, Precision
 from jtconv.dispatch.choose import parse_method
 from jtconv.problem import arguments, dtypes
 from jtconv.problem.padding import Crops
 from jtconv.problem.pieces import Carried
 from jtconv.problem.stream import StreamCall, resized, state_of
-from jtconv.problem.task import Op
+from jtconv.typing import DimensionNumbers, Method, MethodName, Op, Padding, PerAxis, Precision
 
 __all__ = ["Carried", "Stream", "conv", "conv_transpose"]
 
 
+@arguments.suggests
 def conv_transpose(
     w: ArrayLike,
     bias: ArrayLike | None = None,
@@ -94,6 +94,7 @@ def conv_transpose(
     return _stream("conv_transpose", w, bias, axis, {**keywords, **extra}, *form)
 
 
+@arguments.suggests
 def conv(
     w: ArrayLike,
     bias: ArrayLike | None = None,
@@ -158,7 +159,7 @@ class Stream:
     bias: jax.Array | None
     call: StreamCall
     flip_kernel: bool
-    method: tuple[str, ...]
+    method: tuple[MethodName, ...]
     precision: Any
 
     @property
@@ -320,6 +321,6 @@ def _last(a: jax.Array, cells: int, axis: int) -> jax.Array:
 
 
 def _lengthened(a: jax.Array, cells: Any, axis: int) -> jax.Array:
-    """More zeros behind."""
+    """More zeros at the end."""
     widths = [(0, cells if index == axis else 0, 0) for index in range(a.ndim)]
     return lax.pad(a, jnp.zeros((), a.dtype), widths)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -19,16 +18,16 @@ from jax.typing import ArrayLike
 from jtconv import api
 from jtconv.problem import arguments, dtypes, padding, symbolic
 from jtconv.problem.geometry import Axis
+from jtconv.typing import Padding, PerAxis, ZerosPadding
 
-PerAxis = int | Sequence[int]
 
-
+@arguments.suggests
 def max_pool_with_indices(
     x: ArrayLike,
     window: PerAxis,
     *,
     stride: PerAxis | None = None,
-    padding: Any = "VALID",
+    padding: ZerosPadding = "VALID",
     dilation: PerAxis = 1,
 ) -> tuple[jax.Array, jax.Array]:
     """Max pooling that remembers where each maximum was found.
@@ -150,6 +149,7 @@ def _windows(a: jax.Array, where: int, axis: Axis, fill: Any) -> Any:
     return cells
 
 
+@arguments.suggests
 def max_unpool(y: ArrayLike, indices: ArrayLike, *, output_size: PerAxis) -> jax.Array:
     """Each value back where :func:`max_pool_with_indices` found it, and zeros elsewhere.
 
@@ -221,12 +221,13 @@ def _placed(cells: int, values: jax.Array, cell: jax.Array) -> jax.Array:
     return placed.add(winners, mode="drop", wrap_negative_indices=False)
 
 
+@arguments.suggests
 def average_unpool(
     y: ArrayLike,
     window: PerAxis,
     *,
     stride: PerAxis | None = None,
-    padding: Any = 0,
+    padding: Padding = 0,
     output_size: PerAxis | None = None,
 ) -> jax.Array:
     """Each value spread evenly over its window, overlaps added: the adjoint of average pooling.
@@ -261,6 +262,7 @@ def average_unpool(
     )
 
 
+@arguments.suggests
 def nearest_unpool(
     y: ArrayLike, factor: PerAxis, *, output_size: PerAxis | None = None
 ) -> jax.Array:

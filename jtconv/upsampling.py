@@ -18,21 +18,26 @@ and ``b`` counts the block in reading order.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jtconv.problem import arguments, dtypes
-from jtconv.unpool import PerAxis, kept, nearest_unpool, spatial
+from jtconv.typing import PerAxis
+from jtconv.unpool import kept, nearest_unpool, spatial
+
+__all__ = ["Interpolation", "pixel_shuffle", "resize"]
+Interpolation = Literal["nearest", "linear", "cubic", "lanczos3", "lanczos5"]
 
 
+@arguments.suggests
 def resize(
     x: ArrayLike,
     factor: PerAxis,
     *,
-    interpolation: str = "nearest",
+    interpolation: Interpolation = "nearest",
     output_size: PerAxis | None = None,
 ) -> jax.Array:
     """Resized by a whole number per axis, pixel centres in line.
@@ -51,9 +56,7 @@ def resize(
     >>> print(resize(jnp.array([[0.], [1.]]), (2,), interpolation="linear")[:, 0])
     [0.   0.25 0.75 1.  ]
     """
-    names = ("nearest", "linear", "cubic", "lanczos3", "lanczos5")
-    interpolation = arguments.choice("interpolation", interpolation, names)
-    if interpolation == "nearest":
+    if arguments.choice("interpolation", interpolation, get_args(Interpolation)) == "nearest":
         return nearest_unpool(x, factor, output_size=output_size)
     x = dtypes.array("x", x)
     space = spatial("factor", factor, x)
@@ -63,6 +66,7 @@ def resize(
     return kept(jax.image.resize(x, shape, interpolation), space, factors, output_size)
 
 
+@arguments.suggests
 def pixel_shuffle(
     x: ArrayLike,
     factor: PerAxis,

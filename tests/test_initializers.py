@@ -147,4 +147,4 @@ def test_variance_scaling_without_stride_is_that_of_jax():
 
 def test_variance_scaling_refuses():
     with pytest.raises(ValueError, match="mode must be one of fan_in, fan_out, fan_avg"):
-        initializers.variance_scaling(1.0, "fan_im", "normal")
+        initializers.variance_scaling(1.0, "fan_im", "normal")  # type: ignore[arg-type]

@@ -342,4 +342,4 @@ def test_resize_is_that_of_jax(interpolation):
     got = resize(x, (2, 3), interpolation=interpolation, output_size=(7, 9))
     assert_close(got, jax.image.resize(x, (2, 8, 9, 2), interpolation)[:, :7])
     with pytest.raises(ValueError, match="interpolation must be one of nearest"):
-        resize(x, 2, interpolation="liner")
+        resize(x, 2, interpolation="liner")  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ from jtconv.cli.console import (
     write,
 )
 from jtconv.dispatch.choose import Choice
+from jtconv.typing import MethodName
 
 KERNEL, STRIDE, SATURATION = 12, 2, 1.25
 # How much each colour adds to what the eye takes for brightness (ITU-R BT.709).
@@ -158,7 +159,7 @@ def _check(rows: list[Row]) -> None:
 def lanczos(size: int, stride: int) -> np.ndarray:
     """The Lanczos window with ``size / (2 * stride)`` lobes a side, ``(size, size)``.
 
-    Each output phase sees its own share of the taps; making every share sum to one keeps a flat
+    Each output phase has its own share of the taps; making every share sum to one keeps a flat
     grey flat, which is what a checkerboard pattern is the absence of.
     """
     distance = (np.arange(size) - (size - 1) / 2) / stride
@@ -223,7 +224,7 @@ class Case:
         plan = jtconv.explain(self.x, self.w, stride=self.stride, precision=HIGHEST)
         return plan.sides[0].choice
 
-    def by(self, method: str) -> Row:
+    def by(self, method: MethodName) -> Row:
         """This case by one method of jtconv, which may refuse it."""
         call = partial(jtconv.conv_transpose, stride=self.stride, method=method, precision=HIGHEST)
         try:

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
+import jtconv
 from jtconv import extras
 from jtconv.cli.console import Refusal, refusals_shown
 
-PACKAGES = [
-    f"jtconv.{name}" for name in ("nnx", "linen", "interop", "initializers", "models", "draw")
-]
+# All that is public; pdoc finds what lies below.
+PACKAGES = [f"jtconv.{name}" for name in jtconv._MODULES]
 FOLDER = Path("jtconv-docs")
 EPILOG = """
 **Examples**

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-import jtconv
 from jtconv.cli.console import WrongUsage, keep_existing, write
 from jtconv.cli.problem import Problem, with_layer_options
 from jtconv.draw import draw, explorer
 from jtconv.draw.drawing import SUFFIXES
+from jtconv.problem.call import Call
 
 EPILOG = """
 **Examples**
@@ -35,44 +35,72 @@ EXPLORE_EPILOG = """
 PAGE = Path("jtconv-explorer.html")
 
 
-@with_layer_options()
+# A drawing has no examples and no dtype, and is of a transposed convolution.
+UNDRAWN = ("conv", "batch", "dtype")
+
+
+@with_layer_options(without=UNDRAWN)
 def run(
     problem: Problem,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A file that ends in .gif, .svg or .png.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="The page to play with.")] = None,
-    view: Annotated[str, typer.Option("--view", help="stamps, zeros or matrix.")] = "stamps",
+    view: Annotated[
+        str | None,
+        typer.Option("--view", help="stamps, zeros or matrix.", show_default="stamps"),
+    ] = None,
     frame: Annotated[
         int | None, typer.Option("--frame", min=0, help="One step only, from 0.")
     ] = None,
-    numbers: Annotated[bool, typer.Option(help="Write numbers into the cells.")] = True,
-    theme: Annotated[str, typer.Option("--theme", help="light or dark.")] = "light",
-    seconds: Annotated[float, typer.Option("--seconds", min=0.02, help="Of a step.")] = 0.7,
-    cell: Annotated[int, typer.Option("--cell", min=8, max=96, help="Pixels of a cell.")] = 34,
+    numbers: Annotated[
+        bool | None,
+        typer.Option(
+            "--numbers/--no-numbers", help="Write numbers into the cells.", show_default="numbers"
+        ),
+    ] = None,
+    theme: Annotated[
+        str | None, typer.Option("--theme", help="light or dark.", show_default="light")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=0.02, help="Of a step.", show_default="0.7")
+    ] = None,
+    cell: Annotated[
+        int | None,
+        typer.Option("--cell", min=8, max=96, help="Pixels of a cell.", show_default="34"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file to write.")] = False,
 ) -> None:
     """Draw every step of a transposed convolution of one or two axes.
 
-    A .gif moves, and so does an .svg; a .png has all steps on a sheet. Colours are the phases of
-    the output, which never mix. `--html` writes the explorer instead: sliders, three views that
-    move together, the call in every framework; it needs no network.
+    A .gif moves, and so does an .svg; a .png has all steps on a sheet. One channel is drawn.
+    Colours are the phases of the output (cells that lie alike in a stride), which never mix.
+    `--html` writes the explorer instead: sliders, three views that move together, the call in
+    every framework with the channels and the bias; it needs no network.
     """
     paths = [path for path in (out, html) if path is not None]
     if not paths:
         raise WrongUsage("give --out with a file to draw into, or --html for the page.")
     keep_existing(paths, force)
-    if html is not None:
-        _write_page(problem, html)
+    named = {"view": view, "numbers": numbers, "theme": theme, "cell": cell, "seconds": seconds}
+    look: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    _check_look(problem, out, html, frame, look)
+    page = explorer(**_start(problem)) if html is not None else ""
     if out is not None:
-        _check_name(out, frame)
-        look: dict[str, Any] = {"view": view, "numbers": numbers, "theme": theme, "cell": cell}
-        steps = draw(problem.input, _kernel(problem), **look, seconds=seconds, **_keywords(problem))
+        steps = draw(problem.input, _kernel(problem), **look, **_keywords(problem))
         write(out, steps.encode(out.suffix, frame))
-        typer.echo(f"{len(steps.frames)} steps: {out}")
+        count = len(steps.frames)
+        told = f"{count} steps" if frame is None else f"step {frame} of 0 to {count - 1}"
+        typer.echo(f"{told}: {out}")
+    if html is not None:
+        _write_page(page, html)
 
 
-@with_layer_options(input="3x3", kernel="3", stride="2")
+# What is shown where nothing is said.
+EXAMPLE = {"input": "3x3", "kernel": "3", "stride": "2", "channels": "16:32", "bias": True}
+
+
+@with_layer_options(without=UNDRAWN, example=EXAMPLE)
 def explore(
     problem: Problem,
     out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = PAGE,
@@ -81,24 +109,42 @@ def explore(
 ) -> None:
     """Write the explorer and open it: sliders, three views, the call in every framework.
 
-    One file, complete in itself: it needs no network.
+    One file, complete in itself: it needs no network. Without any layer it starts with one of
+    kernel 3 and stride 2; options mean what they mean to `explain`, said or unsaid.
     """
     keep_existing([] if out == PAGE else [out], force)
-    _write_page(problem, out)
+    _write_page(explorer(**_start(problem)), out)
     if browse:
         webbrowser.open(out.resolve().as_uri())
 
 
-def _check_name(out: Path, frame: int | None) -> None:
-    if out.suffix.lower() not in SUFFIXES:
+def _check_look(
+    problem: Problem,
+    out: Path | None,
+    html: Path | None,
+    frame: int | None,
+    look: dict[str, Any],
+) -> None:
+    """Nothing is said that the files to write do not show."""
+    if out is None:
+        pictured = [*look, *(["frame"] if frame is not None else [])]
+        if pictured:
+            raise WrongUsage(f"--{pictured[0]} is for pictures: give --out, too.")
+        return
+    suffix = out.suffix.lower()
+    if suffix not in SUFFIXES:
         raise WrongUsage(f"{out.name} must end in one of {', '.join(SUFFIXES)}.")
-    if out.suffix.lower() == ".gif" and frame is not None:
+    if suffix == ".gif" and frame is not None:
         raise WrongUsage("--frame is one step, which does not move: take .svg or .png.")
+    if "seconds" in look and (suffix == ".png" or frame is not None):
+        raise WrongUsage("--seconds is for what moves: take .gif, or .svg without --frame.")
+    if html is None and problem.said & {"channels", "groups", "bias"}:
+        raise WrongUsage("one channel is drawn: --channels, --groups and --bias are for --html.")
 
 
 def _kernel(problem: Problem) -> tuple[int, ...]:
     if problem.layer.op == "conv":
-        raise WrongUsage("a transposed convolution is drawn; leave out --conv.")
+        raise WrongUsage("transposed convolutions are drawn, and this layer is a plain one.")
     return problem.layer.kernel
 
 
@@ -108,21 +154,43 @@ def _keywords(problem: Problem) -> dict[str, Any]:
     return {name: value for name, value in problem.keywords.items() if name not in left_out}
 
 
-def _write_page(problem: Problem, path: Path) -> None:
-    write(path, explorer(**_start(problem)).encode())
+def _write_page(page: str, path: Path) -> None:
+    write(path, page.encode())
     typer.echo(path)
 
 
-def _start(problem: Problem) -> dict[str, int]:
-    """Where the sliders stand: they are alike on both axes, and their padding is a number."""
-    given = {"input": problem.input, "kernel": _kernel(problem), **_keywords(problem)}
-    if len(problem.input) > 2:
-        raise WrongUsage(f"the explorer has one or two axes, got {len(problem.input)}.")
-    jtconv.output_shape(problem.x.shape, problem.w.shape, **problem.keywords)  # there is one
-    start = {"rank": len(problem.input)}
-    for name, value in given.items():
-        values = {value} if isinstance(value, int) else set(value)
-        if name == "output_size" or isinstance(value, str) or len(values) > 1:
-            raise WrongUsage(f"the explorer's {name} is one number for all axes, got {value!r}.")
-        (start[name],) = values
-    return start
+def _start(problem: Problem) -> dict[str, Any]:
+    """Where the sliders stand: they are alike on both axes, and so is the padding."""
+    rank, groups = len(_kernel(problem)), problem.keywords["groups"]
+    if rank > 2:
+        raise WrongUsage(f"the explorer has one or two axes, got {rank}.")
+    if groups != 1:
+        raise WrongUsage(f"the explorer shows layers of one group, got {groups} groups.")
+    shapes = problem.x.shape, problem.w.shape
+    call = Call.of_shapes("conv_transpose", *shapes, _keywords(problem), names=("x", "w"))
+    if call.border is not None:
+        raise WrongUsage(f"the explorer has no padding {call.border!r}; it crops, as 'same' does.")
+    (axis, *others) = call.geometry
+    if any(other != axis for other in others):
+        raise WrongUsage(
+            "the explorer has axes that are alike: give one number for all axes as the input, "
+            f"the kernel and the rest, got {axis} and {others[0]}."
+        )
+    extra = axis.lo - axis.hi
+    if axis.lo < 0 or not 0 <= extra < max(axis.stride, axis.dilation):
+        raise WrongUsage(
+            f"this padding crops {axis.crops} cells, and the explorer as many at the end as in "
+            "front, less an output padding: give --padding as one number, and --output-padding."
+        )
+    return {
+        "rank": rank,
+        "input": axis.x_size,
+        "kernel": axis.kernel,
+        "stride": axis.stride,
+        "padding": axis.lo,
+        "output_padding": extra,
+        "dilation": axis.dilation,
+        "channels": (problem.in_channels, problem.layer.out_channels),
+        "bias": problem.layer.bias,
+        "flip_kernel": problem.keywords.get("flip_kernel", False),
+    }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -13,8 +14,8 @@ from rich.text import Text
 import jtconv
 from jtconv.cli.problem import Problem, with_layer_options
 from jtconv.devices import PLATFORMS
-from jtconv.plan import Plan
-from jtconv.plan import plan as text
+from jtconv.plan import Plan, text
+from jtconv.typing import Platform
 
 EPILOG = """
 **Examples**
@@ -48,31 +49,40 @@ def run(
     platform: Annotated[
         str | None, typer.Option("--platform", help=f"Methods for {', '.join(PLATFORMS)}.")
     ] = None,
+    methods: Annotated[
+        bool,
+        typer.Option("--methods", help="Every method too, and the layer in other frameworks."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
 ) -> None:
-    """Explain one layer: sizes, costs, overlaps, its call in other frameworks, and methods.
+    """Explain one layer: its law, sizes, costs, overlaps, and which methods are chosen and why.
 
-    Nothing is computed unless `--time` is given. `lo` and `hi` are the cells cropped from the
-    full output (of a plain convolution the zeros put around its input), D is the effective
-    kernel, `taps` the kernel cells that an output cell sums away from the edges, and `sees` the
-    input cells that it spans.
+    With `--methods`, or `--time`, also the integers of every axis, the call in other frameworks
+    and what every method would cost. Nothing is computed unless `--time` is given.
+
+    There, `lo` and `hi` are the cells cropped from the full output (of a plain convolution the
+    zeros put around its input), D is the effective kernel, `taps` the kernel cells that an output
+    cell sums away from the edges, and `reads` the input cells that it spans.
     """
-    plan = jtconv.explain(
+    found = jtconv.explain(
         problem.x,
         problem.w,
         problem.bias,
         op=problem.layer.op,
         time=time,
         streaming=streaming,
-        platform=platform,
+        platform=cast("Platform | None", platform),
         **problem.keywords,
     )
+    # In the words that the layer was written in.
+    axes = tuple(replace(axis, framework=problem.layer.framework) for axis in found.axes)
+    plan = replace(found, axes=axes, verbose=methods or found.verbose)
     answers = {axis.name: axis.paddings_for(wanted) for axis in plan.axes} if wanted else {}
     if as_json:
         typer.echo(json.dumps(plan.as_dict() | _for(wanted, answers), indent=1, default=str))
         return
     console = Console()
-    if console.is_terminal:
+    if console.is_terminal and plan.verbose:
         _show(console, plan)
     else:
         typer.echo(str(plan))
@@ -90,8 +100,8 @@ def _keywords(padding: dict[str, Any]) -> str:
 
 def _show(console: Console, plan: Plan) -> None:
     """The same sections as the plain text, in colour."""
-    first, second = text.heading(plan)
-    console.print(Text(first, style="bold"), Text(second), sep="\n")
+    first, *others = text.heading(plan)
+    console.print(Text(first, style="bold"), *map(Text, others), sep="\n")
     console.print(_table(text.axis_table(plan)))
     for line in [*text.laws(plan), text.overlap(plan), *text.in_pieces(plan)]:
         console.print(Text(line), soft_wrap=True)

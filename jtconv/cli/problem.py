@@ -1,9 +1,12 @@
-"""One layer and its input as options of the command line: what explain, tune and draw are about."""
+"""One layer and its input as options of the command line: what explain, tune and draw are about.
+
+Whatever is said counts: an option that contradicts another one, or the layer, is an error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any
 
@@ -14,26 +17,45 @@ from jtconv import conventions
 from jtconv.cli.console import WrongUsage, errors_are_wrong_usage, refusals_shown
 from jtconv.conventions import LayerSpec
 from jtconv.problem.padding import BORDERS, NAMES
-from jtconv.problem.task import Op
+from jtconv.typing import Op
 
 Text = str | None
 Pairs = tuple[int | tuple[int, int], ...]
 LARGEST = 2**31 - 1  # what XLA counts cells with
 
 
+# What is meant where nothing is said.
+UNSAID = {
+    "input": "8",
+    "stride": "1",
+    "padding": "0",
+    "output_padding": "0",
+    "dilation": "1",
+    "groups": "1",
+    "channels": "1:1",
+    "batch": "1",
+    "dtype": "float32",
+}
+SHORT_DTYPES = {"bf16": "bfloat16", **{f"f{bits}": f"float{bits}" for bits in (16, 32, 64)}}
+
+
 def _option(*names: str, help: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel="The layer", **more)
+    """An option that is None where it is not said; help shows what is meant then."""
+    default = UNSAID.get(names[0].removeprefix("--").replace("-", "_"), False)
+    panel = "The layer"
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=default, **more)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A layer and its input, as `jtconv.explain` takes them."""
+    """A layer and its input, as `jtconv.explain` takes them; ``said`` are its options given."""
 
     layer: LayerSpec
     input: tuple[int, ...]
     in_channels: int
     batch: int
     dtype: str
+    said: frozenset[str] = frozenset()
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -61,70 +83,98 @@ class Problem:
 
 
 def parse(
+    layer: Annotated[
+        Text,
+        typer.Argument(metavar="LAYER", help="As torch, keras or flax write it.", show_default=""),
+    ] = None,
     input: Annotated[
-        str, _option("--input", "-i", help="Spatial size, one number for all axes.")
-    ] = "8",
+        Text, _option("--input", "-i", help="Spatial size, one number for all axes.")
+    ] = None,
     kernel: Annotated[Text, _option("--kernel", "-k", help="Kernel size, as 3 or 3x5.")] = None,
-    stride: Annotated[str, _option("--stride", "-s", help="As 2 or 2x1.")] = "1",
+    stride: Annotated[Text, _option("--stride", "-s", help="As 2 or 2x1.")] = None,
     padding: Annotated[
-        str, _option("--padding", "-p", help="As 1, 1x2, pairs 0:1x1:0, or a name such as same.")
-    ] = "0",
-    output_padding: Annotated[str, _option("--output-padding", help="As torch has it.")] = "0",
+        Text, _option("--padding", "-p", help="As 1, 1x2, pairs 0:1x1:0, or a name such as same.")
+    ] = None,
+    output_padding: Annotated[Text, _option("--output-padding", help="As torch has it.")] = None,
     output_size: Annotated[Text, _option("--output-size", help="A legal one, as 15x15.")] = None,
-    dilation: Annotated[str, _option("--dilation", "-d", help="As 2 or 2x1.")] = "1",
-    groups: Annotated[int, _option("--groups", "-g", min=1, help="Channel groups.")] = 1,
-    channels: Annotated[str, _option("--channels", "-c", help="In and out, as 16:33.")] = "1:1",
+    dilation: Annotated[Text, _option("--dilation", "-d", help="As 2 or 2x1.")] = None,
+    groups: Annotated[int | None, _option("--groups", "-g", min=1, help="Channel groups.")] = None,
+    channels: Annotated[Text, _option("--channels", "-c", help="In and out, as 16:33.")] = None,
     conv: Annotated[bool, _option("--conv", help="The plain convolution instead.")] = False,
     bias: Annotated[bool, _option("--bias", help="With a bias.")] = False,
-    batch: Annotated[int, _option("--batch", "-n", min=0, help="Examples at once.")] = 1,
-    dtype: Annotated[str, _option("--dtype", help="Of every array.")] = "float32",
+    batch: Annotated[int | None, _option("--batch", "-n", min=0, help="Examples at once.")] = None,
+    dtype: Annotated[Text, _option("--dtype", help="Of every array, as float32 or bf16.")] = None,
     **layers: Text,
 ) -> Problem:
-    """The problem that these options describe, or one of ``layers``: a constructor call as text."""
-    given = {
-        "stride": sizes("stride", stride),
-        "padding": paddings(padding),
-        "output_padding": sizes("output-padding", output_padding),
-        "dilation": sizes("dilation", dilation),
+    """The problem that these options describe, or a layer: a constructor call as text.
+
+    ``layer`` is one of any framework, ``layers`` have the framework's name.
+    """
+    said: dict[str, Any] = {
+        "kernel": kernel,
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "dilation": dilation,
+        "groups": groups,
+        "conv": conv or None,
+        "bias": bias or None,
     }
-    counts = in_and_out(channels)
-    space = sizes("input", input)
-    texts = {name: text for name, text in layers.items() if text is not None}
+    said = {name: value for name, value in said.items() if value is not None}
+    texts = {f"--{name}": text for name, text in layers.items() if text is not None}
+    if layer is not None:
+        texts = {"LAYER": layer, **texts}
+    space = sizes("input", input or UNSAID["input"])
     if texts:
-        defaults = {"stride": (1,), "padding": (0,), "output_padding": (0,), "dilation": (1,)}
-        _check_alone(texts, kernel or groups > 1 or conv or bias or given != defaults)
-        (name, *_) = texts
-        layer = conventions.FROM_TEXT[name](texts[name])
+        _check_alone(texts, said)
+        ((option, text),) = texts.items()
+        found = conventions.read(text, option.removeprefix("--") if option != "LAYER" else None)
+        found = _with_channels(found, channels)
     else:
-        layer = _from_options(kernel, given, space, conv, (*counts, groups), bias)
-    rank = len(layer.kernel)
+        found = _from_options({**UNSAID, "kernel": None, **said}, space, channels)
+    rank = len(found.kernel)
     if output_size is not None:
         size = sizes("output-size", output_size)
-        layer.keywords["output_size"] = on_every_axis("output-size", size, rank)
+        found.keywords["output_size"] = on_every_axis("output-size", size, rank)
     space = on_every_axis("input", space, rank)
-    return Problem(layer, space, layer.in_channels or counts[0], batch, _dtype(dtype))
+    examples = 1 if batch is None else batch
+    numbers = _dtype(UNSAID["dtype"] if dtype is None else dtype)
+    names = frozenset(said) | ({"channels"} if channels is not None else frozenset())
+    return Problem(found, space, found.in_channels or 1, examples, numbers, names)
 
 
-def _check_alone(texts: dict[str, str], others: Any) -> None:
-    names = " and ".join(f"--{name}" for name in texts)
+def _check_alone(texts: dict[str, str], others: dict[str, Any]) -> None:
+    names = " and ".join(texts)
     if len(texts) > 1:
         raise WrongUsage(f"give one layer at a time, not {names}.")
     if others:
-        raise WrongUsage(f"{names} is the whole layer; leave out the other options of it.")
+        wrong = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+        raise WrongUsage(f"{names} is the whole layer; leave out {wrong}.")
 
 
-def _from_options(
-    kernel: Text,
-    given: dict[str, Any],
-    space: tuple[int, ...],
-    conv: bool,
-    counts: tuple[int, int, int],
-    bias: bool,
-) -> LayerSpec:
+def _with_channels(layer: LayerSpec, channels: Text) -> LayerSpec:
+    """The layer with as many channels in as are said, which must be its own where it says so."""
+    if channels is None:
+        return layer
+    c_in, c_out = in_and_out(channels)
+    if c_in != (layer.in_channels or c_in) or (":" in channels and c_out != layer.out_channels):
+        own = f"{layer.in_channels or 'IN'}:{layer.out_channels}"
+        raise WrongUsage(f"--channels must be those of the layer, {own}, got {channels!r}.")
+    return replace(layer, in_channels=c_in)
+
+
+def _from_options(said: dict[str, Any], space: tuple[int, ...], channels: Text) -> LayerSpec:
     """The layer that single options describe; as many axes as the longest of them has."""
-    if kernel is None:
+    if said["kernel"] is None:
         raise WrongUsage("give the --kernel, as in --kernel 3x3, or a layer, as in --torch.")
-    window = sizes("kernel", kernel)
+    window = sizes("kernel", said["kernel"])
+    given = {
+        "stride": sizes("stride", said["stride"]),
+        "padding": paddings(said["padding"]),
+        "output_padding": sizes("output-padding", said["output_padding"]),
+        "dilation": sizes("dilation", said["dilation"]),
+    }
+    conv = said.get("conv", False)
     several = [space, window, *(value for value in given.values() if isinstance(value, tuple))]
     rank = max(map(len, several))
     keywords = {
@@ -137,13 +187,14 @@ def _from_options(
         raise WrongUsage("--output-padding belongs to a transposed convolution, not to --conv.")
     op: Op = "conv" if conv else "conv_transpose"
     window = on_every_axis("kernel", window, rank)
-    c_in, c_out, groups = counts
-    return LayerSpec(op, c_in, c_out, window, bias, {**keywords, "groups": groups})
+    c_in, c_out = in_and_out(channels or UNSAID["channels"])
+    whole = {**keywords, "groups": int(said["groups"])}
+    return LayerSpec(op, c_in, c_out, window, said.get("bias", False), whole)
 
 
 def _dtype(name: str) -> str:
     try:
-        return str(jax.numpy.dtype(name))
+        return str(jax.numpy.dtype(SHORT_DTYPES.get(name, name)))
     except TypeError:
         raise WrongUsage(f"--dtype must be a dtype such as float32, got {name!r}.") from None
 
@@ -205,15 +256,21 @@ def _framework_option(name: str) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def with_layer_options(**defaults: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_layer_options(
+    *, without: Sequence[str] = (), example: dict[str, Any] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Makes a command of a function of a :class:`Problem`: adds the options of :func:`parse`.
 
     What jtconv does not take is told as it would be to a program, without a traceback.
+
+    Args:
+        without: options that mean nothing to this command.
+        example: the options of what it shows where no layer is given at all.
     """
     options = [
-        parameter.replace(default=defaults.get(name, parameter.default))
+        parameter
         for name, parameter in signature(parse, eval_str=True).parameters.items()
-        if name != "layers"
+        if name not in ("layers", *without)
     ]
     options += map(_framework_option, conventions.FROM_TEXT)
 
@@ -223,6 +280,8 @@ def with_layer_options(**defaults: str) -> Callable[[Callable[..., None]], Calla
         def run(**given: Any) -> None:
             layer = {option.name: given.pop(option.name) for option in options}
             with refusals_shown(), errors_are_wrong_usage():
+                if example is not None and not any(layer.values()):
+                    layer = example
                 command(parse(**layer), **given)
 
         parameters = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in (*options, *own)]

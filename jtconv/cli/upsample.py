@@ -105,6 +105,8 @@ def run(
     """
     with refusals_shown():
         check_device()
+        if image.is_dir():
+            raise Refusal(f"{image} is a folder; name a picture in it.")
         size = _kernel_size(kernel, stride)
         path = out or _default_path(image, stride)
         _check_name(path)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from jtconv.conventions.layer import EXAMPLE_KERNEL, EXAMPLE_STRIDE, PaddingRow
 from jtconv.problem import arguments
 from jtconv.problem import padding as ours
 from jtconv.problem.padding import Crops
 
+PaddingName = Literal["SAME", "SAME_LOWER", "VALID"] | Literal["same", "same_lower", "valid"]
+
 
 def crops(
     kernel_size: Sequence[int],
     stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[int] | Sequence[Crops] = 0,
+    padding: PaddingName | int | Sequence[int] | Sequence[Crops] = 0,
     output_padding: int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
 ) -> tuple[Crops, ...]:

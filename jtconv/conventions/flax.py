@@ -154,7 +154,7 @@ def is_unknown_name(padding: Any) -> bool:
 def circular(effective: int, stride: int, transposed: bool) -> tuple[Crops, Crops]:
     """What CIRCULAR wraps around a periodic input, and then crops from the output.
 
-    One period of the output sees ``(before, behind)`` cells of the input's neighbouring periods.
+    One period of the output reads ``(before, behind)`` cells of the input's neighbouring periods.
     As in SAME the effective kernel is centred, ``transposed`` telling which way an odd cell goes.
 
     >>> circular(4, 2, transposed=True)
@@ -259,6 +259,38 @@ def from_text(source: str) -> LayerSpec:
         bool(given["use_bias"]),
         {"stride": strides, "padding": padding, "dilation": dilation, **flip}
         | {"groups": given.get("feature_group_count", 1)},
+    )
+
+
+def of_layer(layer: Any) -> LayerSpec:
+    """A layer of nnx or Linen, Flax's or one of that class, as it was made."""
+    transposed = hasattr(layer, "transpose_kernel")
+    kernel = sizes(layer.kernel_size)
+    rank = len(kernel)
+    dilation = per_axis("kernel_dilation", layer.kernel_dilation, rank)
+    padding = layer.padding
+    flip: dict[str, Any] = {}
+    if transposed:
+        padding = _name_or_crops(padding, kernel, dilation)
+        flip = {"flip_kernel": not layer.transpose_kernel}
+        flip |= {"output_padding": getattr(layer, "output_padding", 0)}
+    elif per_axis("input_dilation", layer.input_dilation, rank) != (1,) * rank:
+        raise ValueError("the layer has an input_dilation: explain a ConvTranspose.")
+    features = getattr(layer, "out_features", None)
+    return LayerSpec(
+        "conv_transpose" if transposed else "conv",
+        getattr(layer, "in_features", None),
+        layer.features if features is None else features,
+        kernel,
+        layer.use_bias,
+        {
+            "stride": per_axis("strides", layer.strides, rank),
+            "padding": padding,
+            "dilation": dilation,
+            "groups": getattr(layer, "feature_group_count", 1),
+            **flip,
+        },
+        "flax",
     )
 
 

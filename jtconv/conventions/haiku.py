@@ -21,7 +21,7 @@ def crops(
 
     As ``jax.lax`` has it, numbers being cells around the dilated input; with ``output_shape``,
     which only one size of input can make, "SAME" crops half of the surplus on each side, an odd
-    cell behind, and "VALID" all of it behind.
+    cell at the end, and "VALID" all of it there.
 
     >>> crops((4,), 2), crops((4,), 2, output_shape=7), crops((4,), 2, [(2, 2)])
     (((1, 1),), ((1, 2),), ((1, 1),))

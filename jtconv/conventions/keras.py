@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from jtconv.conventions import text
 from jtconv.conventions.layer import (
@@ -46,11 +46,13 @@ SIGNATURES = {f"Conv{n}DTranspose": _TRANSPOSED for n in (1, 2, 3)} | {
     f"Conv{n}D": _PLAIN for n in (1, 2, 3)
 }
 
+PaddingName = Literal["valid", "same", "VALID", "SAME"]
+
 
 def crops(
     kernel_size: Sequence[int],
     strides: int | Sequence[int] = 1,
-    padding: str = "valid",
+    padding: PaddingName = "valid",
     output_padding: int | Sequence[int] | None = None,
     dilation_rate: int | Sequence[int] = 1,
 ) -> tuple[Crops, ...]:
@@ -118,7 +120,7 @@ def _from_zeros(layer: Layer) -> dict[str, Any]:
 
 
 def _pads(name: str, axis: Axis) -> bool:
-    """Whether the named zeros are those of the axis, but for some behind that nothing reads."""
+    """Whether the named zeros are those of the axis, but for some at the end that nothing reads."""
     size = axis.y_size, axis.effective_kernel, axis.stride
     lo, hi = ours.of_convolution(name.upper(), *size)
     return lo == axis.lo and axis.hi <= hi < axis.hi + axis.stride

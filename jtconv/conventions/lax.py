@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from jtconv.conventions import text
 from jtconv.conventions.layer import (
@@ -23,7 +23,8 @@ from jtconv.problem import arguments
 from jtconv.problem import padding as ours
 from jtconv.problem.padding import Crops
 
-Padding = str | Sequence[tuple[int, int]]
+PaddingName = Literal["SAME", "VALID"] | Literal["SAME_LOWER", "same", "same_lower", "valid"]
+Padding = PaddingName | Sequence[tuple[int, int]]
 
 
 def pads(pairs: Sequence[Crops], kernel: PerAxis, dilation: PerAxis) -> tuple[Crops, ...]:

@@ -10,7 +10,7 @@ from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
 from jtconv.problem.padding import Crops
 from jtconv.problem.symbolic import is_symbolic
-from jtconv.problem.task import Op
+from jtconv.typing import Op
 
 PerAxis = tuple[int, ...]
 
@@ -63,7 +63,7 @@ class Layer:
 
 
 def _zeros(axis: Axis) -> Crops:
-    """Zeros around the input of a convolution, which may have some behind that nothing reads.
+    """Zeros around the input of a convolution, which may have some at the end that nothing reads.
 
     As many as in front where that can be, else as few as there can be without cutting cells off.
     """
@@ -97,6 +97,7 @@ class LayerSpec:
     kernel: PerAxis
     bias: bool
     keywords: dict[str, Any] = field(default_factory=dict)
+    framework: str = "jtconv"
 
 
 class PaddingRow(NamedTuple):

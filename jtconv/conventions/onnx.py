@@ -1,14 +1,14 @@
 """ONNX: a ConvTranspose or Conv node.
 
-``pads`` are crops, and ``output_padding`` is added behind.  What the specification leaves open is
-decided as onnxruntime does.
+``pads`` are crops, and ``output_padding`` is added at the end.  What the specification leaves open
+is decided as onnxruntime does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from jtconv.conventions import text
 from jtconv.conventions.layer import (
@@ -36,14 +36,14 @@ ATTRIBUTES = (
     "pads",
     "strides",
 )
-AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+AutoPad = Literal["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"]
 
 
 def crops(
     input_shape: Ints | None,
     kernel_shape: Ints,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     dilations: Ints | None = None,
     output_padding: Ints | None = None,
     output_shape: Ints | None = None,
@@ -52,14 +52,14 @@ def crops(
 ) -> tuple[Crops, ...]:
     """What ONNX's attributes crop from the full output.
 
-    ``pads`` (all begins, then all ends) are crops, and ``output_padding`` is added behind. The
+    ``pads`` (all begins, then all ends) are crops, and ``output_padding`` is added at the end. The
     specification leaves the rest open, and this does as onnxruntime:
 
     - "SAME_UPPER" and "SAME_LOWER" crop to ``n * stride`` cells, but where fewer are there
       nothing is added;
     - ``output_shape``, the spatial sizes alone, overrules ``pads``; an odd cell to crop is cut
       in front unless ``auto_pad`` is "SAME_UPPER", and a size beyond the full one adds zeros
-      behind;
+      at the end;
     - "VALID" crops nothing, whatever the stride;
     - ``pads`` beside an ``auto_pad`` other than "NOTSET" are an error.
 
@@ -71,7 +71,7 @@ def crops(
     >>> crops(None, [3], strides=[2], auto_pad="SAME_LOWER"), crops([4], [3], output_shape=[5])
     (((1, 0),), ((1, 0),))
     """
-    auto_pad = arguments.choice("auto_pad", auto_pad, AUTO_PADS)
+    auto_pad = arguments.choice("auto_pad", auto_pad, get_args(AutoPad))
     axes = _axes(kernel_shape, strides, dilations, output_padding)
     if auto_pad != "NOTSET" and pads is not None:
         raise ValueError(f"pads must be left out where auto_pad is {auto_pad!r}, got {pads!r}.")
@@ -115,7 +115,7 @@ def _axes(
 
 
 def _split(cells: int, auto_pad: str) -> Crops:
-    """Cells to crop, in front and behind."""
+    """Cells to crop, in front and at the end."""
     cells = max(cells, 0)
     less, more = cells // 2, cells - cells // 2
     return (less, more) if auto_pad == "SAME_UPPER" else (more, less)

@@ -136,7 +136,7 @@ def _call_node(source: str, known: tuple[str, ...]) -> ast.Call:
 
 
 def _written(node: ast.Call, known: tuple[str, ...]) -> Written:
-    name = ast.unparse(node.func).split(".")[-1]
+    name = _name(node)
     if name not in known:
         raise ValueError(f"{name!r} is not known here; this reads {', '.join(known)}.")
     starred = [arg for arg in node.args if isinstance(arg, ast.Starred)]
@@ -147,6 +147,15 @@ def _written(node: ast.Call, known: tuple[str, ...]) -> Written:
         [_argument(name, f"argument {n}", arg) for n, arg in enumerate(node.args, 1)],
         {str(k.arg): _argument(name, str(k.arg), k.value) for k in node.keywords},
     )
+
+
+def class_name(source: str) -> str:
+    """The class that a constructor call names, without its module."""
+    return _name(_call_node(source, ("ConvTranspose2d",)))
+
+
+def _name(node: ast.Call) -> str:
+    return ast.unparse(node.func).split(".")[-1]
 
 
 def _argument(name: str, argument: str, node: ast.expr) -> Any:

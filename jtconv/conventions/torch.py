@@ -1,7 +1,7 @@
 """torch: ``torch.nn.ConvTranspose2d`` and its kin.
 
-``padding`` p and ``output_padding`` a crop p in front and p - a behind; a convolution has p zeros
-on both sides.
+``padding`` p and ``output_padding`` a crop p in front and p - a at the end; a convolution has p
+zeros on both sides.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def crops(
     output_padding: int | PerAxis = 0,
     dilation: int | PerAxis = 1,
 ) -> tuple[Crops, ...]:
-    """What torch's arguments crop: ``padding`` in front, ``padding - output_padding`` behind.
+    """What torch's arguments crop: ``padding`` in front, ``padding - output_padding`` at the end.
 
     >>> crops(2, stride=2, padding=1, output_padding=(0, 1))
     ((1, 1), (1, 0))
@@ -167,7 +167,7 @@ def from_text(source: str) -> LayerSpec:
 
 
 def _padding(name: str, given: dict[str, Any], transposed: bool) -> Any:
-    """Numbers; a convolution may also have "same", whose odd zero torch puts behind."""
+    """Numbers; a convolution may also have "same", whose odd zero torch puts at the end."""
     if not isinstance(given["padding"], str):
         return given["padding"]
     if transposed or given["padding"] not in ("same", "valid"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jtconv.dispatch import model
 from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
+from jtconv.typing import MethodName
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Choice:
     tile: str | None = None
 
 
-def parse_method(method: Any) -> tuple[str, ...]:
+def parse_method(method: Any) -> tuple[MethodName, ...]:
     """A method as a user writes it, as a tuple of known names."""
     names = (method,) if isinstance(method, str) else arguments.sequence(method)
     if not names:
@@ -35,7 +36,8 @@ def parse_method(method: Any) -> tuple[str, ...]:
         raise ValueError(
             f"method must be a name or a sequence of names of {known}; got {method!r}."
         )
-    return tuple(arguments.choice("method", name, ("auto", *ALGORITHMS)) for name in names)
+    allowed = cast("tuple[MethodName, ...]", ("auto", *ALGORITHMS))
+    return tuple(arguments.choice("method", name, allowed) for name in names)
 
 
 # Rules give way to what by the model is so many times as fast: the model is wrong by a third at
@@ -217,10 +219,10 @@ def ruled(task: Task, without: Collection[str] = ()) -> Choice:
     return least or Choice("scatter", "no rule fits, and this can do everything")
 
 
-def methods() -> tuple[str, ...]:
+def methods() -> tuple[MethodName, ...]:
     """The names of all methods, any of which ``method=`` takes.
 
     >>> print(*methods())
     dilated vjp scatter gemm phases taps dense fold fft matrix pallas
     """
-    return tuple(ALGORITHMS)
+    return cast("tuple[MethodName, ...]", tuple(ALGORITHMS))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from jtconv.draw import svg
 from jtconv.draw.frame import Frame
 from jtconv.draw.scene import PALETTES, Scene, Style, lay_out
 from jtconv.draw.views import VIEWS, Problem
-from jtconv.problem import arguments
+from jtconv.problem import arguments, dtypes
 from jtconv.problem.call import Call
+from jtconv.typing import PerAxis, ZerosPadding
 
+MOST_PIXELS = 2**26  # of all steps together, as GIF or on a sheet
+SMALLEST = 8  # pixels of a cell
 MOST_CELLS = 400_000  # over all frames: more than anybody can look at
 SUFFIXES = (".svg", ".gif", ".png")
 
@@ -49,13 +52,13 @@ class Drawing:
         """One step as PNG, or all of them on a sheet."""
         with extras.needs("demo"):
             from jtconv.draw import bitmap
-        return bitmap.png(self._scenes() if frame is None else [self._scene(frame)])
+        return bitmap.png(self._painted() if frame is None else [self._scene(frame)])
 
     def gif(self) -> bytes:
         """All steps as an animated GIF."""
         with extras.needs("demo"):
             from jtconv.draw import bitmap
-        return bitmap.gif(self._scenes(), self.seconds)
+        return bitmap.gif(self._painted(), self.seconds)
 
     def encode(self, suffix: str, frame: int | None = None) -> bytes:
         """The file of this ending: .svg, .gif or .png."""
@@ -83,21 +86,44 @@ class Drawing:
     def _scenes(self) -> list[Scene]:
         return [lay_out(frame, self._style) for frame in self.frames]
 
+    def _painted(self) -> list[Scene]:
+        """All steps, where as pixels they are not too many."""
+        scene, pixels = self._scene(0), self._pixels(self.cell)
+        if pixels > MOST_PIXELS:
+            smaller = range(self.cell - 1, SMALLEST - 1, -1)
+            fits = next((cell for cell in smaller if self._pixels(cell) <= MOST_PIXELS), None)
+            raise ValueError(
+                f"{len(self.frames)} steps of {scene.width} x {scene.height} pixels are "
+                f"{pixels:,} pixels in all, more than {MOST_PIXELS:,}: take SVG, one frame as PNG"
+                f"{f', or cell={fits} or less' if fits else ''}."
+            )
+        return self._scenes()
+
+    def _pixels(self, cell: int) -> int:
+        """Of all steps, were cells so large."""
+        scene = lay_out(self.frames[0], replace(self._style, cell=cell))
+        return len(self.frames) * scene.width * scene.height
+
     @property
     def _style(self) -> Style:
         return Style(PALETTES[self.theme], self.problem.phase_count, self.cell, self.numbers)
 
 
+@arguments.suggests
 def draw(
     x: Any,
     w: Any,
     *,
-    view: str = "stamps",
+    view: Literal["stamps", "zeros", "matrix"] = "stamps",
     numbers: bool = True,
-    theme: str = "light",
+    theme: Literal["light", "dark"] = "light",
     seconds: float = 0.7,
     cell: int = 34,
-    **keywords: Any,
+    stride: PerAxis = 1,
+    padding: ZerosPadding = 0,
+    output_padding: PerAxis = 0,
+    output_size: PerAxis | None = None,
+    dilation: PerAxis = 1,
 ) -> Drawing:
     """Every step of a transposed convolution of one or two axes, to look at.
 
@@ -110,9 +136,9 @@ def draw(
         numbers: whether numbers are written into the cells.
         theme: "light" or "dark".
         seconds: how long a step is shown where it moves.
-        cell: pixels of a cell.
-        **keywords: ``stride``, ``padding``, ``output_padding``, ``output_size``, ``dilation``, as
-            in :func:`jtconv.conv_transpose`.
+        cell: pixels of a cell, 8 or more.
+        stride, padding, output_padding, output_size, dilation: as in
+            :func:`jtconv.conv_transpose`.
 
     Returns:
         A :class:`Drawing`: ``frames``, ``svg()``, ``gif()``, ``png()``, ``save(path)``.
@@ -134,6 +160,16 @@ def draw(
     if values.ndim != kernel.ndim:
         raise ValueError(f"x and w must have as many axes, got {values.ndim} and {kernel.ndim}.")
     shapes = (1, *values.shape, 1), (*kernel.shape, 1, 1)
+    keywords = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+        "output_size": output_size,
+        "dilation": dilation,
+    }
+    seconds = _positive("seconds", seconds)
+    cell = arguments.integer("cell", cell, least=SMALLEST)
+    numbers = dtypes.flag("numbers", numbers)
     call = Call.of_shapes("conv_transpose", *shapes, keywords, names=("x", "w"))
     if call.border is not None:
         raise ValueError(f"padding={call.border!r} cannot be drawn: draw 'SAME' and its zeros.")
@@ -148,7 +184,15 @@ def draw(
             "input or kernel."
         )
     problem = Problem(g, values, kernel)
-    return Drawing(problem, view, bool(numbers), theme, float(seconds), cell)
+    return Drawing(problem, view, numbers, theme, seconds, cell)
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number above 0, got {value!r}.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a number above 0, got {value!r}.")
+    return float(value)
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:

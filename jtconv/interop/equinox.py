@@ -100,6 +100,6 @@ def _padding(module: Any) -> tuple[str | tuple[Crops, ...], tuple[int, ...]]:
     if module.padding == "SAME" and not any(module.output_padding):
         return "SAME", zeros
     if isinstance(module.padding, str):
-        numbers = module.stride, module.padding, module.output_padding, module.dilation
+        numbers: Any = module.stride, module.padding, module.output_padding, module.dilation
         return crops(module.kernel_size, *numbers), zeros
     return tuple((lo, hi) for lo, hi in module.padding), tuple(module.output_padding)

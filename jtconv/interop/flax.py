@@ -16,9 +16,19 @@ from flax.core import meta
 
 import jtconv.linen
 import jtconv.nnx
+from jtconv import layers
 from jtconv.conventions import flax, lax
 from jtconv.interop import numpy_layer
-from jtconv.interop.numpy_layer import crops_of_unknown_name, expect, held, on_jax
+from jtconv.interop.numpy_layer import (
+    adjoint_flipped,
+    crops_of_unknown_name,
+    expect,
+    held,
+    on_jax,
+)
+from jtconv.problem import padding
+
+__all__ = ["from_nnx", "to_linen", "to_nnx"]
 
 # Arguments that all these layers have, and those that only ours have.
 _SHARED = (
@@ -36,16 +46,22 @@ _OURS = ("feature_group_count", "output_padding", "method")
 
 
 def to_nnx(
-    layer: nnx.ConvTranspose | linen.ConvTranspose, params: Mapping[str, Any] | None = None
+    layer: nnx.ConvTranspose | linen.ConvTranspose,
+    params: Mapping[str, Any] | None = None,
+    *,
+    transpose_kernel: bool | None = None,
 ) -> jtconv.nnx.ConvTranspose:
     """A layer of Flax's, of either API, as one of ours with the same weights.
 
     Args:
         layer: a ``flax.nnx.ConvTranspose``, or a ``flax.linen.ConvTranspose``, or one of ours.
         params: of a Linen layer: ``{"kernel": ..., "bias": ...}``.
+        transpose_kernel: how the result is to keep its kernel, the same numbers in another order;
+            as ``layer`` does if None.
 
     Raises:
-        ValueError: for a parameter that is missing, or whose shape is not what the layer implies.
+        ValueError: for a parameter that is missing, or whose shape is not what the layer implies;
+            for a "CIRCULAR" that the other ``transpose_kernel`` centres otherwise.
 
     >>> import numpy as np
     >>> from flax import linen
@@ -57,14 +73,16 @@ def to_nnx(
     if isinstance(layer, nnx.ConvTranspose):
         if params is not None:
             raise TypeError("params must be None beside an nnx layer, which holds its own.")
-        return _nnx(jtconv.nnx.ConvTranspose, layer, _params(layer), _arguments(layer))
+        made = _nnx(jtconv.nnx.ConvTranspose, layer, _params(layer), _arguments(layer))
+        return made if transpose_kernel is None else _kept_as(made, transpose_kernel)
     if not isinstance(layer, linen.ConvTranspose):
         raise TypeError(
             f"layer must be a ConvTranspose of flax.nnx or flax.linen, got {type(layer).__name__}."
         )
     if params is None:
         raise TypeError("params must be given beside a Linen layer, which holds none itself.")
-    return _nnx(jtconv.nnx.ConvTranspose, layer, meta.unbox(params), _arguments(layer))
+    made = _nnx(jtconv.nnx.ConvTranspose, layer, meta.unbox(params), _arguments(layer))
+    return made if transpose_kernel is None else _kept_as(made, transpose_kernel)
 
 
 def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
@@ -88,12 +106,126 @@ def from_nnx(layer: jtconv.nnx.ConvTranspose) -> nnx.ConvTranspose:
     return _nnx(nnx.ConvTranspose, layer, _params(layer), given)
 
 
-def to_linen(layer: nnx.ConvTranspose) -> tuple[jtconv.linen.ConvTranspose, dict[str, Any]]:
-    """A layer of nnx as ours of Linen, and its variables: ``module.apply(variables, x)``."""
+def to_linen(
+    layer: nnx.ConvTranspose,
+    target: linen.ConvTranspose | None = None,
+    *,
+    transpose_kernel: bool | None = None,
+) -> tuple[linen.ConvTranspose, dict[str, Any]]:
+    """A layer of nnx as ours of Linen, and its variables: ``module.apply(variables, x)``.
+
+    A kernel of ``transpose_kernel`` may fit a layer without, in shape and not in meaning. So the
+    variables are those of Flax's default, whatever ``layer`` is, unless it is said otherwise.
+
+    Args:
+        layer: a ``flax.nnx.ConvTranspose``, or one of ours.
+        target: a layer of Linen that is there already, Flax's or ours, to make the variables for;
+            it must compute what ``layer`` does. It is the module of the result.
+        transpose_kernel: how the module and its variables keep the kernel where there is no
+            ``target``; False if None, as in Flax.
+
+    Raises:
+        ValueError: for a ``target`` that computes something else, naming the first argument of the
+            two that differs; for a "CIRCULAR" that the other ``transpose_kernel`` centres
+            otherwise.
+        TypeError: for another kind of layer.
+
+    >>> import jax.numpy as jnp
+    >>> from flax import linen, nnx
+    >>> layer = nnx.ConvTranspose(3, 3, (4,), 2, transpose_kernel=True, rngs=nnx.Rngs(0))
+    >>> mine, x = linen.ConvTranspose(3, (4,), (2,)), jnp.ones((1, 5, 3))
+    >>> _, variables = to_linen(layer, mine)
+    >>> bool(jnp.allclose(mine.apply(variables, x), layer(x), atol=1e-6))
+    True
+    """
     numpy_layer.from_nnx(layer)  # checked
-    given = {**_arguments(layer), "mask": layer.mask}
-    module = jtconv.linen.ConvTranspose(layer.out_features, tuple(layer.kernel_size), **given)
-    return module, {"params": _params(layer)}
+    if target is None:
+        kept = _kept_as(layer, bool(transpose_kernel))
+        given = {**_arguments(kept), "mask": kept.mask}
+        module = jtconv.linen.ConvTranspose(kept.out_features, tuple(kept.kernel_size), **given)
+        return module, {"params": _params(kept)}
+    if not isinstance(target, linen.ConvTranspose):
+        raise TypeError(
+            f"target must be a ConvTranspose of flax.linen, got {type(target).__name__}."
+        )
+    if transpose_kernel not in (None, target.transpose_kernel):
+        raise ValueError(
+            f"transpose_kernel must be left out beside a target, whose own is "
+            f"{target.transpose_kernel}; got {transpose_kernel}."
+        )
+    kept = _kept_as(layer, target.transpose_kernel)
+    _check_same(kept, target)
+    return target, {"params": _params(kept)}
+
+
+def _check_same(layer: nnx.ConvTranspose, target: linen.ConvTranspose) -> None:
+    """That a layer of Linen computes with these parameters what a layer of nnx does."""
+    here, there = _meaning(layer), _meaning(target)
+    here["features"], there["features"] = layer.out_features, target.features
+    for name, value in here.items():
+        if there[name] != value:
+            raise ValueError(
+                f"target computes something else: its {name} is {there[name]}, that of layer "
+                f"{value}."
+            )
+    mask: Any = target.mask
+    if (layer.mask is None) != (mask is None) or not np.array_equal(
+        np.asarray(layer.mask), np.asarray(mask)
+    ):
+        raise ValueError("target computes something else: its mask is not that of layer.")
+
+
+def _meaning(layer: Any) -> dict[str, Any]:
+    """What the numbers of a layer mean, whatever they are called: padding as crops."""
+    known = layers.keywords(layer)
+    size = flax.sizes(layer.kernel_size)
+    pads = crops_of_unknown_name(layer) or known["padding"]
+    if isinstance(pads, str) and pads not in padding.BORDERS:
+        spans = padding.effective_kernels(size, known["dilation"])
+        columns = zip(spans, known["stride"], strict=True)
+        pads = tuple(padding.from_name(pads, *column) for column in columns)
+    if not isinstance(pads, str):
+        pads = tuple(
+            (lo, hi - op) for (lo, hi), op in zip(pads, known["output_padding"], strict=True)
+        )
+    return {
+        "kernel_size": size,
+        "strides": known["stride"],
+        "kernel_dilation": known["dilation"],
+        "padding (cells cropped from the full output)": pads,
+        "feature_group_count": known["groups"],
+        "use_bias": bool(layer.use_bias),
+    }
+
+
+def _kept_as(layer: nnx.ConvTranspose, transpose_kernel: bool) -> nnx.ConvTranspose:
+    """The layer, or one of ours with its numbers in the other order of ``transpose_kernel``."""
+    if bool(layer.transpose_kernel) == transpose_kernel:
+        return layer
+    known = layers.keywords(layer)
+    if known["padding"] == "CIRCULAR":
+        spans = padding.effective_kernels(flax.sizes(layer.kernel_size), known["dilation"])
+        for axis, (span, stride) in enumerate(zip(spans, known["stride"], strict=True)):
+            if max(span - stride, 0) % 2:
+                raise ValueError(
+                    f"padding='CIRCULAR' centres a kernel that spans {span} cells with stride "
+                    f"{stride} on axis {axis} otherwise with transpose_kernel={transpose_kernel}: "
+                    f"keep it {not transpose_kernel}."
+                )
+    given = {**_arguments(layer), "transpose_kernel": transpose_kernel}
+    groups, params = known["groups"], _params(layer)
+    kernel = on_jax("kernel", adjoint_flipped(np.asarray(params["kernel"]), groups))
+    mask: Any = None if layer.mask is None else adjoint_flipped(np.asarray(layer.mask), groups)
+    return jtconv.nnx.ConvTranspose(
+        layer.in_features,
+        layer.out_features,
+        layer.kernel_size,
+        mask=mask,
+        kernel_init=lambda *_: kernel,
+        bias_init=lambda *_: params["bias"],
+        rngs=nnx.Rngs(0),
+        **given,
+    )
 
 
 def _arguments(layer: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,11 +15,12 @@ from jtconv.interop import numpy_layer
 from jtconv.interop.numpy_layer import NumpyLayer, expect, flipped, held, on_jax
 from jtconv.nnx import ConvTranspose
 from jtconv.problem import arguments
+from jtconv.typing import PerAxis
 
 __all__ = ["crops", "from_nnx", "to_nnx"]
-PerAxis = int | Sequence[int]
 
 
+@arguments.suggests
 def to_nnx(
     params: Mapping[str, Any],
     *,
@@ -28,7 +29,7 @@ def to_nnx(
     kernel_shape: PerAxis,
     stride: PerAxis = 1,
     output_shape: PerAxis | None = None,
-    padding: str | Sequence[tuple[int, int]] = "SAME",
+    padding: lax.Padding = "SAME",
     with_bias: bool = True,
     data_format: str = "channels_last",
     mask: Any = None,
@@ -47,8 +48,8 @@ def to_nnx(
             shape is not what the rest implies.
 
     >>> import numpy as np
-    >>> keywords = {"num_spatial_dims": 1, "output_channels": 2, "kernel_shape": 4, "stride": 2}
-    >>> up = to_nnx({"w": np.ones((4, 2, 3), np.float32), "b": np.ones(2, np.float32)}, **keywords)
+    >>> params = {"w": np.ones((4, 2, 3), np.float32), "b": np.ones(2, np.float32)}
+    >>> up = to_nnx(params, num_spatial_dims=1, output_channels=2, kernel_shape=4, stride=2)
     >>> up(np.ones((1, 5, 3), np.float32)).shape
     (1, 10, 2)
     """

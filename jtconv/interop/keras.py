@@ -6,24 +6,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
-from jtconv.conventions.keras import crops, from_crops
+from jtconv.conventions.keras import PaddingName, crops, from_crops
 from jtconv.interop import call, numpy_layer
 from jtconv.interop.numpy_layer import NumpyLayer, expect, is_one_of, load
 from jtconv.problem import arguments
+from jtconv.typing import PerAxis
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["conv_transpose", "crops", "from_nnx", "to_nnx"]
-PerAxis = int | Sequence[int]
 _NAMES = call.Names("inputs", "kernel")
 # The activations that Keras and JAX compute alike.
 ACTIVATIONS = {
@@ -39,13 +38,14 @@ ACTIVATIONS = {
 }
 
 
+@arguments.suggests
 def conv_transpose(
     inputs: ArrayLike,
     kernel: ArrayLike,
     strides: PerAxis = 1,
-    padding: str = "valid",
+    padding: PaddingName = "valid",
     output_padding: PerAxis | None = None,
-    data_format: str | None = None,
+    data_format: Literal["channels_last", "channels_first"] | None = None,
     dilation_rate: PerAxis = 1,
 ) -> jax.Array:
     """``keras.ops.conv_transpose``, argument for argument, as Keras's JAX backend decides.

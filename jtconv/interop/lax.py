@@ -11,13 +11,14 @@ from jax.typing import ArrayLike, DTypeLike
 
 from jtconv.conventions.lax import Padding, crops
 from jtconv.interop import call
-from jtconv.problem import dtypes, layout
+from jtconv.problem import arguments, dtypes, layout
 from jtconv.rewrite.function import accelerating
 
 __all__ = ["conv_general_dilated", "conv_transpose", "crops"]
 _NAMES = call.Names("lhs", "rhs")
 
 
+@arguments.suggests
 def conv_transpose(
     lhs: ArrayLike,
     rhs: ArrayLike,

@@ -9,7 +9,7 @@ from jtconv.conventions import FRAMEWORKS
 from jtconv.conventions.layer import EXAMPLE_INPUT, EXAMPLE_KERNEL, EXAMPLE_STRIDE, PaddingRow
 from jtconv.problem.geometry import Axis
 
-HEADINGS = ("framework", "padding", "crop in front `lo`", "and behind `hi`", "example", "out")
+HEADINGS = ("framework", "padding", "crop in front `lo`", "and at the end `hi`", "example", "out")
 ROWS = tuple(row for framework in FRAMEWORKS.values() for row in framework.padding)
 
 

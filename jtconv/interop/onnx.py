@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from jtconv.conventions.onnx import ATTRIBUTES, Ints, crops, from_crops, per_axis
+from jtconv.conventions.onnx import ATTRIBUTES, AutoPad, Ints, crops, from_crops, per_axis
 from jtconv.interop import call, numpy_layer
 from jtconv.interop.numpy_layer import NumpyLayer, expect, load
 from jtconv.interop.onnx_constants import NotConstant, Scope
@@ -37,12 +37,13 @@ Weights = Mapping[str, Any] | Iterable[Any]
 _NAMES = call.Names("X", "W", "B", "group")
 
 
+@arguments.suggests
 def conv_transpose(
     X: ArrayLike,
     W: ArrayLike,
     B: ArrayLike | None = None,
     *,
-    auto_pad: str = "NOTSET",
+    auto_pad: AutoPad = "NOTSET",
     dilations: Ints | None = None,
     group: int = 1,
     kernel_shape: Ints | None = None,

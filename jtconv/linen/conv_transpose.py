@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
 
 from jtconv import layers
-from jtconv.api import Method, PerAxis
 from jtconv.conventions import flax
+from jtconv.problem import arguments
 from jtconv.rewrite.function import accelerating
+from jtconv.typing import Method, Padding, PerAxis
 
 
 class ConvTranspose(nn.ConvTranspose):
@@ -36,16 +38,23 @@ class ConvTranspose(nn.ConvTranspose):
     >>> up = ConvTranspose(4, (3, 3), strides=(2, 2), feature_group_count=2)
     >>> x = jnp.ones((1, 5, 5, 8))
     >>> y, variables = up.init_with_output(jax.random.key(0), x, output_size=(9, 10))
-    >>> variables["params"]["kernel"].shape, y.shape
+    >>> jax.tree.map(jnp.shape, variables["params"]["kernel"]), y.shape
     ((3, 3, 4, 4), (1, 9, 10, 4))
     """
 
+    # Flax's fields, whose annotations there say less than is taken.
+    strides: PerAxis | None = None
+    padding: Padding = "SAME"
+    kernel_dilation: PerAxis | None = None
+    # And ours.
     feature_group_count: int = 1
     output_padding: PerAxis = 0
     method: Method = "auto"
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, *, output_size: PerAxis | None = None) -> jax.Array:
+    def __call__(
+        self, inputs: jax.Array | np.ndarray, *, output_size: PerAxis | None = None
+    ) -> jax.Array:
         """The transposed convolution of ``inputs``.
 
         Args:
@@ -59,12 +68,16 @@ class ConvTranspose(nn.ConvTranspose):
         return _call(self, inputs, output_size)
 
 
-def _call(layer: Any, inputs: jax.Array, output_size: PerAxis | None = None) -> jax.Array:
+# The arguments are fields, for which Flax writes the constructor.
+ConvTranspose.__init__ = arguments.suggests(ConvTranspose.__init__)  # type: ignore[method-assign]
+
+
+def _call(layer: Any, inputs: Any, output_size: PerAxis | None = None) -> jax.Array:
     """What a Linen layer, Flax's or ours, computes."""
     return layers.conv_transpose(layer, *promoted(layer, inputs), output_size)
 
 
-def promoted(layer: Any, inputs: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+def promoted(layer: Any, inputs: Any) -> tuple[jax.Array, jax.Array, jax.Array | None]:
     """Inputs, kernel and bias of one dtype; the parameters are declared as Flax's layer does."""
     shape = flax.kernel_shape(
         layer.kernel_size,

@@ -164,7 +164,7 @@ class IGC(nnx.Module):
         self.secondary = Conv(n, n, point, feature_group_count=secondary, use_bias=False, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Every output channel sees every input channel."""
+        """Every output channel reads every input channel."""
         primary, secondary = self.groups
         x = interleave(self.primary(x), primary)
         return interleave(self.secondary(x), secondary)

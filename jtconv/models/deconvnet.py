@@ -1,4 +1,4 @@
-"""DeconvNet: an encoder, and the same backwards with the switches of its poolings."""
+"""DeconvNet: an encoder, and the same backwards with the indices of its poolings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DeconvBlock(nnx.Module):
 
     def __call__(self, x: jax.Array, pooled: Pooled) -> jax.Array:
         """The stage's input size again; where the maxima were, the values are put."""
-        x = max_unpool(x, pooled.switches, output_size=pooled.size)
+        x = max_unpool(x, pooled.indices, output_size=pooled.size)
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = nnx.relu(norm(layer(x)))
         return x

@@ -10,6 +10,7 @@ import jax
 from flax import nnx
 
 from jtconv.nnx import ConvTranspose
+from jtconv.typing import ZerosName
 
 _init = nnx.initializers.normal(0.01)
 _leaky = partial(nnx.leaky_relu, negative_slope=0.1)
@@ -27,7 +28,7 @@ class ResBlock(nnx.Module):
         kernel_size: int,
         dilations: Sequence[int],
         *,
-        padding: str,
+        padding: ZerosName,
         rngs: nnx.Rngs,
     ) -> None:
         layer = partial(
@@ -72,7 +73,7 @@ class HiFiGAN(nnx.Module):
         block_kernel_sizes: Sequence[int] = (3, 7, 11),
         block_dilations: Sequence[Sequence[int]] = ((1, 3, 5),) * 3,
         *,
-        padding: str = "SAME",
+        padding: ZerosName = "SAME",
         rngs: nnx.Rngs,
     ) -> None:
         self.before = nnx.Conv(mels, features, 7, padding=padding, rngs=rngs)

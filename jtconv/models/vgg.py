@@ -19,7 +19,7 @@ class Pooled(NamedTuple):
     """A stage's output after pooling, with what unpooling needs to put it back."""
 
     values: jax.Array
-    switches: jax.Array
+    indices: jax.Array
     size: tuple[int, ...]
 
 
@@ -61,8 +61,8 @@ class VGG(nnx.Module):
         for stage in self.stages:
             x = stage(x)
             size = x.shape[1:-1]
-            x, switches = max_pool_with_indices(x, (2,) * len(size), padding="SAME")
-            found.append(Pooled(x, switches, size))
+            x, indices = max_pool_with_indices(x, (2,) * len(size), padding="SAME")
+            found.append(Pooled(x, indices, size))
         return found
 
 
@@ -70,7 +70,7 @@ def project(encoder: VGG, x: jax.Array, stage: int, channel: int) -> jax.Array:
     """The pattern in ``x`` that excites one feature most, in pixels.
 
     The strongest activation of the feature is kept, all others are set to zero, and the rest is
-    the encoder backwards, stage by stage: unpool with the switches of this very picture, rectify,
+    the encoder backwards, stage by stage: unpool with the indices of this very picture, rectify,
     filter with the transposed kernels.
 
     Args:
@@ -97,8 +97,8 @@ def project(encoder: VGG, x: jax.Array, stage: int, channel: int) -> jax.Array:
     pooled = still(x)[: stage + 1]
     _check("channel", channel, pooled[-1].values.shape[-1])
     y = _strongest(pooled[-1].values, channel)
-    for block, (_, switches, size) in zip(still.stages[stage::-1], pooled[::-1], strict=True):
-        y = _transposed(block, max_unpool(y, switches, output_size=size))
+    for block, (_, indices, size) in zip(still.stages[stage::-1], pooled[::-1], strict=True):
+        y = _transposed(block, max_unpool(y, indices, output_size=size))
     return y
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from flax.nnx.nn import dtypes, linear
 
 from jtconv import layers
-from jtconv.api import Method, PerAxis
 from jtconv.conventions import flax
+from jtconv.problem import arguments
+from jtconv.typing import Method, Padding, PerAxis
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -53,6 +55,7 @@ class ConvTranspose(nnx.ConvTranspose):
     output_padding: PerAxis = 0
     method: Method = "auto"
 
+    @arguments.suggests
     def __init__(
         self,
         in_features: int,
@@ -60,7 +63,7 @@ class ConvTranspose(nnx.ConvTranspose):
         kernel_size: PerAxis,
         strides: PerAxis | None = None,
         *,
-        padding: Any = "SAME",
+        padding: Padding = "SAME",
         kernel_dilation: PerAxis | None = None,
         use_bias: bool = True,
         mask: jax.Array | None = None,
@@ -110,7 +113,9 @@ class ConvTranspose(nnx.ConvTranspose):
         self.method = method
         layers.keywords(self)  # a wrong argument is an error here, not at the first call
 
-    def __call__(self, inputs: jax.Array, *, output_size: PerAxis | None = None) -> jax.Array:
+    def __call__(
+        self, inputs: jax.Array | np.ndarray, *, output_size: PerAxis | None = None
+    ) -> jax.Array:
         """The transposed convolution of ``inputs``.
 
         Args:

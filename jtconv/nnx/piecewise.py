@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from jtconv import layers, streaming_layers
@@ -114,7 +115,7 @@ class _Streamed(nnx.Module):  # so that an instance of Flax's class may become o
     stream_axis: int
     stream_state: StreamState | None
 
-    def __call__(self, inputs: jax.Array, **keywords: Any) -> jax.Array:
+    def __call__(self, inputs: jax.Array | np.ndarray, **keywords: Any) -> jax.Array:
         """The outputs of a piece, ``(*batch, *spatial, in_features)``; keywords must be None."""
         streaming_layers.check_keywords(self.stream_name, keywords)
         held = self.stream_state

@@ -6,11 +6,13 @@ import math
 from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 
 from jtconv import upsampling
-from jtconv.api import PerAxis
 from jtconv.conventions import flax
+from jtconv.typing import PerAxis
+from jtconv.upsampling import Interpolation
 
 
 class ResizeConv(nnx.Conv):
@@ -40,14 +42,16 @@ class ResizeConv(nnx.Conv):
         kernel_size: PerAxis,
         strides: PerAxis | None = None,
         *,
-        interpolation: str = "nearest",
+        interpolation: Interpolation = "nearest",
         **conv: Any,
     ):
         super().__init__(in_features, out_features, kernel_size, **conv)
         self.factor = flax.per_axis("strides", strides, len(self.kernel_size))
         self.interpolation = interpolation
 
-    def __call__(self, inputs: jax.Array, *, output_size: PerAxis | None = None) -> jax.Array:
+    def __call__(
+        self, inputs: jax.Array | np.ndarray, *, output_size: PerAxis | None = None
+    ) -> jax.Array:
         """``(*batch, *spatial, in_features)`` to ``(*batch, *out, out_features)``.
 
         ``output_size`` keeps that many cells of the resized input, per axis.
@@ -90,7 +94,9 @@ class SubPixelConv(nnx.Conv):
         super().__init__(in_features, out_features * math.prod(factor), kernel_size, **conv)
         self.factor = factor
 
-    def __call__(self, inputs: jax.Array, *, output_size: PerAxis | None = None) -> jax.Array:
+    def __call__(
+        self, inputs: jax.Array | np.ndarray, *, output_size: PerAxis | None = None
+    ) -> jax.Array:
         """``(*batch, *spatial, in_features)`` to ``(*batch, *out, out_features)``.
 
         ``output_size`` keeps that many cells of the result, per axis.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jtconv.conventions.layer import Layer
+from jtconv.plan.size import Given, given_of, size_law
 from jtconv.problem import arguments, padding
-from jtconv.problem.call import Call
 from jtconv.problem.geometry import Axis
 from jtconv.problem.output_size import legal_sizes, positive_run, run
 from jtconv.problem.padding import Crops
@@ -20,7 +20,8 @@ class AxisPlan:
     """What happens along one axis; ``padding`` is the crops, or a convolution's zeros.
 
     ``reachable`` are the output sizes that ``output_padding`` or ``output_size`` can give with
-    this padding; of a convolution, the input sizes that have this output.
+    this padding; of a convolution, the input sizes that have this output. ``given`` is the padding
+    as it was written, in the names of ``framework``.
     """
 
     name: str
@@ -28,6 +29,8 @@ class AxisPlan:
     transposed: bool
     padding: Crops
     reachable: Sequence[Any]
+    given: Given
+    framework: str = "jtconv"
 
     @property
     def input(self) -> int:
@@ -67,13 +70,13 @@ class AxisPlan:
 
     @property
     def size_law(self) -> str:
-        """How the output size comes about."""
-        a, (lo, hi) = self.axis, self.padding
-        if self.transposed:
-            full = f"({a.x_size} - 1)*{a.stride} + {a.dilation}*({a.kernel} - 1) + 1"
-            return f"{_sum(full, -lo, -hi)} = {self.output}"
-        padded = _sum(str(self.input), lo, hi)
-        return f"({padded} - {a.dilation}*({a.kernel} - 1) - 1)//{a.stride} + 1 = {self.output}"
+        """How the output size comes about, in numbers."""
+        return size_law(self.axis, self.transposed, self.given, self.framework).numbers
+
+    @property
+    def size_formula(self) -> str:
+        """The same in the argument names of the framework that was asked in."""
+        return size_law(self.axis, self.transposed, self.given, self.framework).names
 
     def paddings_for(self, size: int) -> tuple[dict[str, Any], ...]:
         """The inverse question: what to write along this axis for an output of ``size`` cells.
@@ -128,21 +131,19 @@ class AxisPlan:
         return (size - 1) * a.stride + a.effective_kernel - self.input
 
 
-def axis_plans(layer: Layer, padding_arg: Any) -> tuple[AxisPlan, ...]:
+def axis_plans(layer: Layer, padding_arg: Any, framework: str = "jtconv") -> tuple[AxisPlan, ...]:
     """Every axis of a layer whose user wrote ``padding_arg``."""
-    call, sizes = layer.call, _reachable(layer.call, padding_arg)
-    columns = zip(call.layout.spatial, layer.axes, layer.crops, sizes, strict=True)
+    transposed, rank = layer.transposed, layer.rank
+    reach = _of_transposed if transposed else _of_convolution
+    written = padding.on_axes(padding.parse(padding_arg, rank, borders=True), rank)
+    columns = zip(layer.call.layout.spatial, layer.axes, layer.crops, written, strict=True)
     return tuple(
-        AxisPlan(name, axis, layer.transposed, pads, reachable)
-        for name, axis, pads, reachable in columns
-    )
-
-
-def _reachable(call: Call, padding_arg: Any) -> Iterator[Sequence[Any]]:
-    rank = len(call.geometry)
-    size = _of_transposed if call.op == "conv_transpose" else _of_convolution
-    pads = padding.parse(padding_arg, rank, borders=True)
-    return map(size, call.geometry, padding.on_axes(pads, rank))
+        AxisPlan(
+            name, axis, transposed, crops, reach(axis, pads),
+            given_of(axis, transposed, pads), framework,
+        )
+        for name, axis, crops, pads in columns
+    )  # fmt: skip
 
 
 def _of_transposed(a: Axis, pads: str | Crops) -> Sequence[Any]:

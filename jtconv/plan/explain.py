@@ -6,7 +6,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jtconv import conventions, devices
 from jtconv.algorithms import ALGORITHMS
@@ -20,39 +21,59 @@ from jtconv.dispatch.choose import (
     spreads,
 )
 from jtconv.dispatch.tuning import timings
+from jtconv.plan import subject
 from jtconv.plan.axes import axis_plans
-from jtconv.plan.plan import MethodRow, Plan, SidePlan, StreamPlan
+from jtconv.plan.plan import Memory, MethodRow, Plan, SidePlan, StreamPlan
 from jtconv.problem import arguments, dtypes, symbolic
 from jtconv.problem.call import Call
 from jtconv.problem.stream import StreamCall
-from jtconv.problem.task import SIDES, Op, Task
+from jtconv.problem.task import SIDES, Task
+from jtconv.typing import DimensionNumbers, Method, Op, Padding, PerAxis, Platform, Precision
 
 _ROLES = ("forward", "gradient by x", "gradient by w")
 
 
+@arguments.suggests
 def explain(
     x: Any,
     w: Any,
     bias: Any = None,
     *,
     op: Op = "conv_transpose",
+    stride: PerAxis = 1,
+    padding: Padding = 0,
+    output_padding: PerAxis = 0,
+    output_size: PerAxis | None = None,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    dimension_numbers: DimensionNumbers = None,
+    flip_kernel: bool = False,
+    method: Method = "auto",
+    precision: Precision = None,
+    preferred_element_type: DTypeLike | None = None,
     time: bool = False,
     streaming: bool = False,
     axis: int = 0,
-    platform: str | None = None,
-    **keywords: Any,
+    platform: Platform | None = None,
+    verbose: bool = False,
 ) -> Plan:
     """What a call would do: law, sizes, costs, the layer in other frameworks, and the methods.
 
     Args:
-        x, w, bias: arrays, or ``jax.ShapeDtypeStruct``; only shape and dtype are looked at.
+        x, w, bias: arrays, ``jax.ShapeDtypeStruct``, or shapes, of which ``x`` is float32 and the
+            others as ``x``; only shape and dtype are looked at. In place of ``w`` a layer, as text
+            of torch, Keras or Flax, or an object of torch or Flax: it says all but ``x``, whose
+            channels are last.
         op: "conv_transpose" or "conv".
+        stride, padding, output_padding, output_size, dilation, groups, dimension_numbers,
+            flip_kernel, method, precision, preferred_element_type: as in the operation.
         time: measure every method on every side, too: some seconds, on numbers made up here.
         streaming: say, too, what :mod:`jtconv.streaming` of it carries along the spatial axis
             ``axis`` from piece to piece, and by how much pieces lag.
         platform: "cpu", "cuda", "rocm" or "tpu", for which methods are chosen and refused; it need
             not be here. The one that computations run on if None.
-        **keywords: those of the operation.
+        verbose: whether printing it shows every method and the layer in other frameworks, too, as
+            it does with ``time``.
 
     Returns:
         A :class:`Plan`; print it.
@@ -71,24 +92,58 @@ def explain(
     ((1, 7, 7, 1), 64, (2, 2))
     >>> plan.axes[0].law, plan.axes[0].reachable
     ('y[3*i + t] += x[i] * w[t]', range(7, 10))
+    >>> layer = explain((1, 5, 5, 16), "ConvTranspose2d(16, 33, 3, stride=2, padding=1)")
+    >>> layer.axes[0].size_formula
+    '(in - 1)*stride - 2*padding + dilation*(kernel_size - 1) + output_padding + 1'
+    >>> layer.axes[0].size_law
+    '(5 - 1)*2 - 2*1 + 1*(3 - 1) + 0 + 1 = 9'
+
+    :attr:`Plan.memory` is in bytes. Where there is too little, ``method="dilated"`` is one
+    convolution of XLA, which holds little besides the arrays; ``auto`` may trade memory for time.
     """
     if not isinstance(op, str) or op not in SIDES:
         raise ValueError(f"op must be 'conv_transpose' or 'conv', got {op!r}.")
-    x, w = _checked("x", x), _checked("w", w)
+    x = subject.array("x", x)
+    framework = "jtconv"
+    found = subject.layer_of(w)
+    if found is not None:
+        _check_layer_alone(
+            bias, op, stride, padding, output_padding, dilation, groups, flip_kernel,
+            dimension_numbers,
+        )  # fmt: skip
+        w, bias = subject.arrays_of(found, x)
+        op, framework, known = found.op, found.framework, found.keywords
+        stride, padding, dilation = known["stride"], known["padding"], known["dilation"]
+        groups, flip_kernel = known["groups"], known.get("flip_kernel", False)
+        output_padding = known.get("output_padding", 0)
+    w = subject.array("w", w, x.dtype)
     dtypes.check_same_dtype(x, "w", w)
-    wanted = parse_method(keywords.pop("method", "auto"))
-    precision = dtypes.precision(keywords.pop("precision", None))
-    result = dtypes.result_dtype(x.dtype, keywords.pop("preferred_element_type", None))
-    flip = dtypes.flag("flip_kernel", keywords.pop("flip_kernel", False))
+    wanted = parse_method(method)
+    precision = dtypes.precision(precision)
+    result = dtypes.result_dtype(x.dtype, preferred_element_type)
+    flip = dtypes.flag("flip_kernel", flip_kernel)
     timed = dtypes.flag("time", time)
     in_pieces = dtypes.flag("streaming", streaming)
+    keywords: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "dimension_numbers": dimension_numbers,
+    }
+    if op == "conv_transpose" or output_size is not None:
+        keywords["output_size"] = output_size
+    if op == "conv_transpose" or output_padding != 0:
+        keywords["output_padding"] = output_padding
     call = Call.of_shapes(op, x.shape, w.shape, keywords, names=("x", "w"))
     if timed:
         symbolic.check_numbers("x", call.geometry.x_size, "time measures one size")
     if bias is not None:
-        dtypes.check_bias(_checked("bias", bias), call.out_channels, x)
+        bias = subject.array("bias", bias, x.dtype)
+        dtypes.check_bias(bias, call.out_channels, x)
     layer = conventions.Layer(call, bias is not None, flip)
     task = call.task(x.dtype, result, _platform(platform, timed), precision)
+    sides = tuple(_side_plan(op, role, wanted, task, timed) for role in range(3))
     return Plan(
         call=call,
         platform=task.platform,
@@ -97,9 +152,12 @@ def explain(
         parameters=math.prod(w.shape) + (call.out_channels if bias is not None else 0),
         multiply_adds=task.multiply_adds,
         dense_multiply_adds=_dense(call, task),
-        axes=axis_plans(layer, keywords.get("padding", 0)),
+        axes=axis_plans(layer, padding, framework),
         conventions=conventions.to_text(layer),
-        sides=tuple(_side_plan(op, role, wanted, task, timed) for role in range(3)),
+        sides=sides,
+        memory=_memory(x, w, bias, call, result, sides[0]),
+        dtype=x.dtype.name,
+        verbose=dtypes.flag("verbose", verbose) or timed,
         streaming=_stream_plan(call, task, w.shape, keywords, axis) if in_pieces else None,
     )
 
@@ -107,9 +165,8 @@ def explain(
 def _stream_plan(
     call: Call, task: Task, w_shape: Any, given: dict[str, Any], axis: Any
 ) -> StreamPlan:
-    default = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "dimension_numbers": None}
     types = task.dtype, task.result_dtype
-    stream = StreamCall.parse(call.op, axis, tuple(w_shape), types, **{**default, **given})
+    stream = StreamCall.parse(call.op, axis, tuple(w_shape), types, **given)
     name = call.layout.spatial[stream.axis]
     return StreamPlan(name, stream.pieces, *stream.candidates)
 
@@ -134,14 +191,27 @@ def _platform(given: str | None, timed: bool) -> str:
     return here
 
 
-def _checked(name: str, value: Any) -> jax.ShapeDtypeStruct:
-    """The shape, and the dtype the array would have in JAX (float32 for float64 without x64)."""
-    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
-        raise TypeError(
-            f"{name} must be an array or a jax.ShapeDtypeStruct, got {type(value).__name__}."
-        )
-    dtypes.dtype_of(name, value)
-    return jax.ShapeDtypeStruct(value.shape, jax.dtypes.canonicalize_dtype(value.dtype))
+def _check_layer_alone(bias: Any, op: Any, *others: Any) -> None:
+    """A layer says everything itself."""
+    names = ("stride", "padding", "output_padding", "dilation", "groups", "flip_kernel")
+    defaults = (1, 0, 0, 1, 1, False, None)
+    columns = zip((*names, "dimension_numbers"), others, defaults, strict=True)
+    said = [name for name, value, default in columns if value is not default]
+    said += ["bias"] if bias is not None else []
+    said += ["op"] if op != "conv_transpose" else []
+    if said:
+        raise ValueError(f"w is a whole layer, which says its own {said[0]}: leave that out.")
+
+
+def _memory(x: Any, w: Any, bias: Any, call: Call, result: Any, forward: SidePlan) -> Memory:
+    """Bytes of the arrays, and of the chosen method's temporaries."""
+    operands = sum(math.prod(a.shape) * a.dtype.itemsize for a in (x, w, bias) if a is not None)
+    cost = forward.chosen.cost
+    return Memory(
+        operands,
+        math.prod(call.output_shape) * jnp.dtype(result).itemsize,
+        cost.temporary_bytes if cost else 0,
+    )
 
 
 def _dense(call: Call, task: Task) -> int:

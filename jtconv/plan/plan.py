@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
-import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from jtconv.conventions import LayerText
 from jtconv.dispatch.choose import Choice
+from jtconv.plan import text
 from jtconv.plan.axes import AxisPlan
 from jtconv.problem.call import Call
 from jtconv.problem.pieces import Carried, Pieces
@@ -47,9 +47,32 @@ class SidePlan:
     keeps_infinities: bool
 
     @property
+    def chosen(self) -> MethodRow:
+        """The row of the method that is chosen."""
+        return next(row for row in self.rows if row.method == self.choice.method)
+
+    @property
+    def fastest(self) -> MethodRow | None:
+        """The row of the least time, where there are times."""
+        timed = [row for row in self.rows if row.seconds is not None]
+        return min(timed, key=lambda row: row.seconds or 0.0) if timed else None
+
+    @property
     def is_timed(self) -> bool:
         """Whether any method was measured."""
         return any(row.seconds is not None for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a call: those of its arrays, and about what the chosen method holds besides.
+
+    The program that XLA compiles has exactly these arrays; its temporaries it may fuse or pad.
+    """
+
+    operands: Any
+    result: Any
+    temporaries: Any
 
 
 @dataclass(frozen=True)
@@ -71,11 +94,12 @@ class StreamPlan:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A call explained: its geometry, sizes and costs, and the method of every side.
 
-    ``str(plan)`` is a table for people; the fields, and :meth:`dumps`, are for programs.
+    ``str(plan)``, which is also what it shows as, is for people: the law, sizes and the choice, and
+    where it is ``verbose`` every table. The fields, and :meth:`dumps`, are for programs.
     ``multiply_adds`` counts useful products; ``dense_multiply_adds`` those with inserted and
     padded zeros, which is what "enlarge with zeros, then convolve" computes.
     """
@@ -90,7 +114,10 @@ class Plan:
     axes: tuple[AxisPlan, ...]
     conventions: tuple[LayerText, ...]
     sides: tuple[SidePlan, ...]
+    memory: Memory
+    dtype: str
     streaming: StreamPlan | None = None
+    verbose: bool = False
 
     @property
     def receptive_field(self) -> tuple[int, ...]:
@@ -103,7 +130,12 @@ class Plan:
         return self.call.geometry.overlap_uniformity if self.axes[0].transposed else 1.0
 
     def __str__(self) -> str:
-        return plain(self)
+        return text.whole(self) if self.verbose else text.short(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def dumps(self) -> str:
         """As JSON."""
@@ -114,16 +146,18 @@ class Plan:
         return {
             "op": self.call.op,
             "platform": self.platform,
+            "dtype": self.dtype,
             "input_shape": list(self.input_shape),
             "output_shape": list(self.output_shape),
             "groups": self.call.geometry.groups,
             "parameters": self.parameters,
             "multiply_adds": self.multiply_adds,
             "dense_multiply_adds": self.dense_multiply_adds,
+            "memory": dict(vars(self.memory)),
             "receptive_field": list(self.receptive_field),
             "overlap_uniformity": self.overlap_uniformity,
             "axes": [_axis(axis) for axis in self.axes],
-            "conventions": {text.framework: _text(text) for text in self.conventions},
+            "conventions": {layer.framework: _text(layer) for layer in self.conventions},
             "sides": {side.role: _side(side) for side in self.sides},
             **({"streaming": _stream(self.streaming)} if self.streaming else {}),
         }
@@ -142,14 +176,15 @@ def _axis(plan: AxisPlan) -> dict[str, Any]:
         "output": plan.output,
         "reachable": list(plan.reachable),
         "law": plan.law,
+        "size_formula": plan.size_formula,
         "size_law": plan.size_law,
         "receptive_field": plan.receptive_field,
         "overlap": list(plan.overlap),
     }
 
 
-def _text(text: LayerText) -> dict[str, Any]:
-    return {"call": text.call, "kernel": text.kernel, "why_not": text.why_not}
+def _text(layer: LayerText) -> dict[str, Any]:
+    return {"call": layer.call, "kernel": layer.kernel, "why_not": layer.why_not}
 
 
 def _side(plan: SidePlan) -> dict[str, Any]:
@@ -174,163 +209,3 @@ def _stream(plan: StreamPlan) -> dict[str, Any]:
     numbers = {"latency": p.latency, "tail": p.tail, "receptive_field": p.receptive_field}
     held = {"carried": asdict(plan.carried), "instead": asdict(plan.instead)}
     return {"axis": plan.axis, "ratio": str(p.ratio), **numbers, **held}
-
-
-_AXIS_HEAD = ("axis", "in", "kernel", "stride", "dilation", "D", "full", "lo", "hi", "out")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under a heading; the first row names the columns where ``headed``."""
-
-    title: str
-    rows: list[tuple[str, ...]]
-    headed: bool = True
-    notes: tuple[str, ...] = ()
-
-
-def plain(plan: Plan) -> str:
-    """The whole plan for people."""
-    lines = [*heading(plan), ""]
-    lines += [*_columns(axis_table(plan).rows), *laws(plan), overlap(plan)]
-    lines += [*in_pieces(plan), ""]
-    lines += [f"{name:8}{text}" for name, text in framework_lines(plan)] + [""]
-    for table in map(side_table, plan.sides):
-        lines += [table.title, *("  " + line for line in (*_columns(table.rows), *table.notes))]
-    return "\n".join(lines)
-
-
-def heading(plan: Plan) -> list[str]:
-    """What goes in, what comes out, and what it costs."""
-    per_axis = " x ".join(map(str, plan.receptive_field))
-    return [
-        f"{plan.call.op}: {plan.input_shape} -> {plan.output_shape}",
-        f"parameters {plan.parameters:,}   useful multiply-adds {_count(plan.multiply_adds)}   "
-        f"with zeros {_count(plan.dense_multiply_adds)}   receptive field {per_axis}   "
-        f"platform {plan.platform}",
-    ]
-
-
-def _count(number: Any) -> str:
-    """A number in groups of three digits; what is symbolic in it stays so."""
-    return f"{number:,}" if isinstance(number, int) else str(number)
-
-
-def axis_table(plan: Plan) -> Table:
-    """The integers of every axis."""
-    return Table("axes", [(*_AXIS_HEAD, "taps", "sees"), *map(_axis_row, plan.axes)])
-
-
-def _axis_row(plan: AxisPlan) -> tuple[str, ...]:
-    a, (fewest, most) = plan.axis, plan.overlap
-    taps = f"{fewest}" if fewest == most else f"{fewest}-{most}"
-    known = (a.kernel, a.stride, a.dilation, a.effective_kernel, a.full, *plan.padding)
-    cells = (plan.name, plan.input, *known, plan.output, taps, plan.receptive_field)
-    return tuple(map(str, cells))
-
-
-def laws(plan: Plan) -> list[str]:
-    """The law in numbers and the sizes that it can reach; axes that are alike share a line."""
-    alike: dict[str, list[str]] = {}
-    for axis in plan.axes:
-        alike.setdefault(_law(axis), []).append(axis.name)
-    lines = [f"{', '.join(names)}: {law}" for law, names in alike.items()]
-    return [*lines, *([_border(plan, plan.call.border)] if plan.call.border else [])]
-
-
-def _border(plan: Plan, border: str) -> str:
-    if plan.call.op == "conv":
-        return f"beyond the ends of x lies what {border} says, not zeros"
-    return f"what leaves y at its ends is added inside, where a convolution with {border} reads it"
-
-
-def _law(plan: AxisPlan) -> str:
-    first, last = plan.reachable[0], plan.reachable[-1]
-    sizes = f"{first}" if first == last else f"{first} to {last}"
-    which = "reachable with output_size" if plan.transposed else "inputs of this output"
-    return f"{plan.law},  out = {plan.size_law};  {which}: {sizes}"
-
-
-def overlap(plan: Plan) -> str:
-    """Whether every output cell gets as many products, or a checkerboard is to be seen."""
-    if plan.call.op == "conv":
-        return f"every output cell sums {math.prod(plan.call.geometry.kernel)} taps"
-    uneven = [axis for axis in plan.axes if len(set(axis.overlap)) > 1]
-    if not uneven:
-        taps = " x ".join(str(axis.overlap[0]) for axis in plan.axes)
-        return f"overlap is even: away from the edges every output cell sums {taps} taps"
-    taps = ", ".join(f"{axis.overlap[0]} to {axis.overlap[1]} along {axis.name}" for axis in uneven)
-    share = plan.call.geometry.overlap_uniformity
-    return (
-        f"overlap is uneven, taps {taps} (uniformity {share:.2f}): a checkerboard; "
-        f"{_even_kernel(uneven[0])}"
-    )
-
-
-def in_pieces(plan: Plan) -> list[str]:
-    """What streaming the call would carry, where that was asked for."""
-    return [str(plan.streaming)] if plan.streaming else []
-
-
-def _even_kernel(plan: AxisPlan) -> str:
-    larger = plan.even_kernel
-    if larger is None:
-        return f"no kernel is even with stride {plan.axis.stride}, dilation {plan.axis.dilation}"
-    return f"a kernel of {larger} along {plan.name} would be even"
-
-
-def framework_lines(plan: Plan) -> list[tuple[str, str]]:
-    """Each framework and how it writes the layer, or why it cannot."""
-    lines = []
-    for text in plan.conventions:
-        parts = [f"no: {text.why_not}"] if text.why_not else []
-        if text.call:
-            parts.append(("instead " if text.why_not else "") + text.call)
-            parts.append(f"kernel {text.kernel}")
-        lines.append((text.framework, "; ".join(parts)))
-    return lines
-
-
-def side_table(plan: SidePlan) -> Table:
-    """What is chosen for a side and why, over what every method would cost."""
-    title = f"{plan.role} ({plan.side}): {plan.choice.method}, {plan.choice.reason}"
-    rows = [_method_row(row, plan.is_timed) for row in plan.rows]
-    notes = tuple(f"{row.method}: {row.note}" for row in plan.rows if row.note)
-    return Table(title, rows, headed=False, notes=(*notes, *_infinities(plan)))
-
-
-def _infinities(plan: SidePlan) -> Iterator[str]:
-    """Which methods may make NaN of what an infinity does not meet, and whether this call may."""
-    spreading: dict[str, list[str]] = {}
-    for row in plan.rows:
-        if row.spreads:
-            spreading.setdefault(" or ".join(row.spreads), []).append(row.method)
-    if spreading:
-        named = "; ".join(f"of {of} by {', '.join(names)}" for of, names in spreading.items())
-        here = "here none does" if plan.keeps_infinities else "here, too"
-        yield f"inf and NaN may spread beyond what they meet {named}; {here}"
-
-
-def _method_row(row: MethodRow, timed: bool) -> tuple[str, ...]:
-    if row.cost is None:
-        return (row.method, "cannot:", str(row.refusal), *(("",) if timed else ()))
-    spent = f"{_count(row.cost.multiply_adds)} multiply-adds"
-    cells = row.method, spent, f"{_count(row.cost.temporary_bytes)} temporary bytes"
-    return (*cells, _milliseconds(row)) if timed else cells
-
-
-def _milliseconds(row: MethodRow) -> str:
-    return "failed" if row.seconds is None else f"{row.seconds * 1e3:.3f} ms"
-
-
-def _columns(rows: list[tuple[Any, ...]]) -> list[str]:
-    """Rows of cells as lines, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return lines

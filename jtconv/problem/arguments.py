@@ -6,10 +6,13 @@ Every message names the argument, the axis, what it got, what it may be and the 
 from __future__ import annotations
 
 import difflib
+import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+Name = TypeVar("Name", bound=str)
 
 
 def integer(name: str, value: Any, least: int | None = None) -> int:
@@ -51,11 +54,11 @@ def per_axis(name: str, value: Any, rank: int, least: int | None = None) -> tupl
     return tuple(integer(f"{name}[{axis}]", item, least) for axis, item in enumerate(items))
 
 
-def choice(name: str, value: Any, allowed: Sequence[str], any_case: bool = False) -> str:
+def choice(name: str, value: Any, allowed: Sequence[Name], any_case: bool = False) -> Name:
     """``value`` where that is one of ``allowed`` (all upper case for ``any_case``)."""
     word = value.upper() if any_case and isinstance(value, str) else value
     if isinstance(word, str) and word in allowed:
-        return word
+        return cast("Name", word)
     close = difflib.get_close_matches(str(word), allowed, n=1)
     guess = f" Did you mean {close[0]!r}?" if close else ""
     raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.{guess}")
@@ -67,6 +70,54 @@ def shape(name: str, value: Any, least: int | None = None) -> tuple[int, ...]:
     if items is None:
         raise TypeError(f"{name} must be a tuple of ints, got {value!r}.")
     return tuple(integer(f"{name}[{axis}]", item, least) for axis, item in enumerate(items))
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+# What one argument is called, here and elsewhere.
+_SYNONYMS = (
+    ("stride", "strides", "window_strides"),
+    ("dilation", "dilations", "dilation_rate", "kernel_dilation", "rhs_dilation"),
+    ("padding", "pads", "pad", "auto_pad"),
+    ("groups", "group", "feature_group_count"),
+    ("output_size", "output_shape"),
+    ("x", "X", "input", "inputs", "lhs"),
+    ("w", "W", "weight", "kernel", "rhs"),
+    ("bias", "B"),
+    ("in_features", "in_channels", "in_chans"),
+    ("out_features", "features", "out_channels", "filters"),
+    ("method", "implementation", "algorithm"),
+)
+
+
+def suggests(function: Function) -> Function:
+    """``function``, whose error for an argument that it has not tells which one was meant.
+
+    Its signature is its own, for type checkers and for ``help``; it must have no ``**keywords``.
+    """
+    known = tuple(name for name in inspect.signature(function).parameters if name != "self")
+    named = function.__qualname__.removesuffix(".__init__")
+
+    @wraps(function)
+    def called(*args: Any, **keywords: Any) -> Any:
+        try:
+            return function(*args, **keywords)
+        except TypeError:
+            unknown = next((name for name in keywords if name not in known), None)
+            if unknown is None:
+                raise
+        raise TypeError(
+            f"{named}() got an unexpected keyword argument {unknown!r}{_meant(unknown, known)}"
+        )
+
+    return cast("Function", called)
+
+
+def _meant(unknown: str, known: Sequence[str]) -> str:
+    """The argument that is called so elsewhere, or else is written nearly so."""
+    alike = (name for row in _SYNONYMS if unknown in row for name in row)
+    close = difflib.get_close_matches(unknown, known, n=1, cutoff=0.8)
+    guess = next((name for name in (*alike, *close) if name in known), None)
+    return f": did you mean {guess!r}?" if guess else f"; it has {', '.join(known)}."
 
 
 Parsed = TypeVar("Parsed")

@@ -16,7 +16,8 @@ from jtconv.problem.geometry import Geometry
 from jtconv.problem.layout import Layout
 from jtconv.problem.output_size import conv_axes, conv_transpose_axes
 from jtconv.problem.padding import BORDERS, Crops
-from jtconv.problem.task import SIDES, Op, Side, Task
+from jtconv.problem.task import SIDES, Side, Task
+from jtconv.typing import Op
 
 Shape = tuple[Any, ...]  # of ints; batch and space may be symbolic dimensions
 

@@ -81,7 +81,7 @@ class Axis:
         lo: Size = 0,
         hi: Size = 0,
     ) -> Axis:
-        """The axis whose output is the full one less ``lo`` cells in front and ``hi`` behind."""
+        """The axis of the full output less ``lo`` cells in front and ``hi`` at the end."""
         full = (x_size - 1) * stride + dilation * (kernel - 1) + 1
         return cls(x_size, kernel, full - lo - hi, stride, dilation, lo)
 
@@ -97,7 +97,7 @@ class Axis:
 
     @property
     def hi(self) -> Size:
-        """Cells cropped behind; negative where the output is extended with zeros."""
+        """Cells cropped at the end; negative where the output is extended with zeros."""
         return self.full - self.lo - self.y_size
 
     @property
@@ -181,7 +181,7 @@ class Axis:
 
     @property
     def receptive_field(self) -> int:
-        """The span of input cells, at most, that one output cell sees."""
+        """The span of input cells, at most, that one output cell reads."""
         spans = [p.offsets[0] - p.offsets[-1] + 1 for p in self.phases if p.taps]
         return max(spans)
 

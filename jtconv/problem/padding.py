@@ -110,7 +110,7 @@ def parse(padding: Any, rank: int, borders: bool = False) -> str | tuple[Crops, 
 
     The names are those of :data:`NAMES`, and of :data:`BORDERS` where ``borders`` are taken, too.
     """
-    names = (*NAMES, *(BORDERS if borders else ()))
+    names: tuple[str, ...] = (*NAMES, *(BORDERS if borders else ()))
     if isinstance(padding, str):
         return arguments.choice("padding", padding, names, any_case=True)
     items = arguments.sequence(padding)

@@ -18,7 +18,8 @@ from jtconv.problem.call import Call
 from jtconv.problem.layout import Layout
 from jtconv.problem.padding import Crops
 from jtconv.problem.pieces import Carried, Pieces, carried
-from jtconv.problem.task import Op, accumulator
+from jtconv.problem.task import accumulator
+from jtconv.typing import Op
 
 Shape = tuple[Any, ...]
 

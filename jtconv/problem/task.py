@@ -12,8 +12,8 @@ import numpy as np
 
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.symbolic import is_symbolic
+from jtconv.typing import Op
 
-Op = Literal["conv_transpose", "conv"]
 Side = Literal["dgrad", "fprop", "wgrad"]
 
 # The side that each operation is, and then those of its two gradients: by the input, by the kernel.

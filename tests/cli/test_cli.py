@@ -11,6 +11,7 @@ import sys
 import tomllib
 from importlib.metadata import version
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 import jax
@@ -22,7 +23,7 @@ from typer.testing import CliRunner
 
 from jtconv import Tuning, __version__, devices
 from jtconv.algorithms import ALGORITHMS
-from jtconv.cli import app, upsample
+from jtconv.cli import app, problem, upsample
 from jtconv.cli.demo import LUMA, coloured, lanczos
 from tests.selection import rows
 
@@ -569,13 +570,16 @@ def test_explain_a_layer_of_torch_and_of_keras_and_of_flax():
     for option, layer in layers.items():
         output = plain(jtconv("explain", option, layer, "--channels", "16", "--input", "50x100"))
         assert "(1, 50, 100, 16) -> (1, 101, 201, 33)" in output, option
+        names = "stride + " if option == "--torch" else "strides + "
+        assert names in output.replace("stride - 2*padding +", "stride +")
         assert "parameters 4,785" in output
 
 
 def test_explain_piece_by_piece():
     words = ("--input", 36, "--kernel", 16, "--stride", 8, "--padding", 4, "--streaming")
     output = plain(jtconv("explain", *words))
-    assert "piece by piece along W: n -> 8*n cells, latency 4; carries 1 input (4 bytes)" in output
+    told = "piece by piece along W: n -> 8*n cells, latency 4; carries 1 input (4 bytes)"
+    assert told in " ".join(output.split())
 
 
 def test_explain_answers_which_padding_gives_a_size():
@@ -597,9 +601,15 @@ def test_explain_in_a_terminal_shows_the_same(monkeypatch):
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=160)
     monkeypatch.setattr("jtconv.cli.explain.Console", lambda: console)
-    plain(jtconv("explain", "--input", "2x2", "--kernel", 4, "--stride", 3))
+    plain(jtconv("explain", "--input", "2x2", "--kernel", 4, "--stride", 3, "--methods"))
     output = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())
-    for words in ("out = (2 - 1)*3", "torch.nn.ConvTranspose2d(1, 1, 4", "scatter", "┃"):
+    for words in (
+        "out = (in - 1)*stride",
+        "(2 - 1)*3",
+        "torch.nn.ConvTranspose2d(1, 1, 4",
+        "scatter",
+        "┃",
+    ):
         assert words in output
 
 
@@ -714,15 +724,200 @@ def test_draw_and_explore_write_the_page(tmp_path):
         (["--kernel", "3", "-o", "{tmp}/a.svg", "--theme", "blue"], "theme must be one of"),
         (["--kernel", "3", "-o", "{tmp}/a.svg", "--frame", "9"], "frame must be one of 0 to 7"),
         (["--kernel", "3", "-o", "{tmp}/a.svg", "--view", "film"], "view must be one of"),
-        (["--kernel", "3", "-o", "{tmp}/a.svg", "--conv"], "leave out --conv"),
+        (["--torch", "Conv2d(1, 1, 3)", "-o", "{tmp}/a.svg"], "this layer is a plain one"),
         (["--kernel", "3x3x3", "-o", "{tmp}/a.svg"], "x must have one or two axes"),
-        (["--kernel", "3", "--html", "{tmp}/a.html", "--padding", "same"], "one number"),
-        (["--kernel", "3x2", "--html", "{tmp}/a.html"], "one number for all axes"),
+        (["--kernel", "3", "--groups", "2", "-o", "{tmp}/a.svg"], "one channel is drawn"),
+        (["--kernel", "3", "--view", "zeros", "--html", "{tmp}/a.html"], "--view is for pictures"),
+        (["--kernel", "3", "--frame", "1", "--html", "{tmp}/a.html"], "--frame is for pictures"),
+        (["--kernel", "3", "-o", "{tmp}/a.png", "--seconds", "1"], "--seconds is for what moves"),
+        (
+            [
+                "--kernel",
+                "3",
+                "--input",
+                "4x4",
+                "--stride",
+                "2",
+                "--view",
+                "matrix",
+                "-o",
+                "{tmp}/a.png",
+            ],
+            "take SVG, one frame as PNG, or cell=",
+        ),
     ],
 )
 def test_draw_tells_what_it_cannot(words, because, tmp_path):
     misused("draw", *(word.format(tmp=tmp_path) for word in words), because=because)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "because"),
+    [
+        (["--kernel", "3x2"], "axes that are alike"),
+        (["--kernel", "3", "--input", "3x4"], "axes that are alike"),
+        (["--kernel", "3x3x3"], "the explorer has one or two axes"),
+        (["--kernel", "3", "--stride", "2", "--padding", "same"], "crops (0, 1) cells"),
+        (["--kernel", "3", "--padding", "0:1x0:1", "--input", "3x3"], "crops (0, 1) cells"),
+        (["--kernel", "3", "--padding", "circular"], "no padding 'CIRCULAR'"),
+        (["--kernel", "3", "--input", "300x300"], "up to 60 cells a side"),
+        (["--kernel", "3", "--groups", "2", "--channels", "2"], "layers of one group"),
+        (["--torch", "Conv2d(1, 1, 3)"], "this layer is a plain one"),
+        (["--torch", "ConvTranspose2d(3, 8, 3)", "--channels", "4:8"], "those of the layer, 3:8"),
+        (["--torch", "ConvTranspose2d(3, 8, 3)", "--stride", "2"], "leave out --stride"),
+        (["--stride", "2"], "give the --kernel"),
+    ],
+)
+@pytest.mark.parametrize("command", ["explore", "draw"])
+def test_the_explorer_tells_what_it_cannot(command, words, because, tmp_path):
+    page = ["--no-open", "--out"] if command == "explore" else ["--html"]
+    misused(command, *words, *page, tmp_path / "a.html", because=because)
+    assert list(tmp_path.iterdir()) == []
+
+
+def start_of(path):
+    """Where the sliders of a page that was written stand."""
+    found = re.search(r"const START = (.*);", path.read_text(encoding="utf-8"))
+    assert found is not None
+    return json.loads(found[1])
+
+
+def test_the_explorer_starts_where_it_was_told_to(tmp_path):
+    path = tmp_path / "page.html"
+    nothing = {"padding": 0, "output_padding": 0, "dilation": 1, "flip_kernel": False}
+    square = {"rank": 2, "input": 8, "kernel": 3, "stride": 1, **nothing}
+    told = {
+        (): {**square, "input": 3, "stride": 2, "channels": [16, 32], "bias": True},
+        ("--torch", "ConvTranspose2d(3, 8, 3)"): {**square, "channels": [3, 8], "bias": True},
+        ("ConvTranspose(3, 8, (4, 4), 2)", "--input", 3): {
+            **square, "input": 3, "kernel": 4, "stride": 2, "padding": 1, "channels": [3, 8],
+            "bias": True, "flip_kernel": True,
+        },
+        ("--kernel", 12, "--stride", 9, "--input", "3x3"): {
+            **square, "input": 3, "kernel": 12, "stride": 9, "channels": [1, 1], "bias": False,
+        },
+        ("--kernel", 3, "--stride", 2, "--padding", 1, "--input", 3, "--output-size", 6): {
+            **square, "rank": 1, "input": 3, "stride": 2, "padding": 1, "output_padding": 1,
+            "channels": [1, 1], "bias": False,
+        },
+    }  # fmt: skip
+    for words, start in told.items():
+        plain(jtconv("explore", *words, "--no-open", "--force", "--out", path))
+        rank = 1 if "--output-size" in words else 2
+        assert start_of(path) == {**start, "rank": rank}, words
+
+
+# An option of the layer, what it is set to, and the commands that have no use for it.
+OPTIONS = {
+    "input": ("5", ()),
+    "kernel": ("2", ()),
+    "stride": ("3", ()),
+    "padding": ("1", ()),
+    "output_padding": ("1", ()),
+    "output_size": ("10", ()),
+    "dilation": ("3", ()),
+    "groups": ("2", ("draw", "page", "explore")),
+    "channels": ("2:4", ("draw",)),
+    "bias": (None, ("draw",)),
+    "conv": (None, ("draw", "page", "explore")),
+    "batch": ("3", ("draw", "page", "explore")),
+    "dtype": ("bf16", ("draw", "page", "explore")),
+}
+WRITES = {
+    "explain": ("explain", ("--json",)),
+    "draw": ("draw", ("--out", "{tmp}/a.svg")),
+    "page": ("draw", ("--html", "{tmp}/a.html")),
+    "explore": ("explore", ("--no-open", "--out", "{tmp}/a.html")),
+}
+
+
+@pytest.mark.parametrize("writes", WRITES)
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_changes_what_a_command_does_or_is_refused(option, writes, tmp_path):
+    """Nothing that is said is dropped in silence."""
+    command, more = WRITES[writes]
+    value, useless = OPTIONS[option]
+    start = {"--kernel": "3", "--input": "4x4", "--stride": "2"}
+    given = {**start, f"--{option.replace('_', '-')}": value}
+    if option == "groups":
+        given["--channels"] = "2:4"
+        start["--channels"] = "2:4"
+
+    def run(name, options):
+        folder = tmp_path / name
+        folder.mkdir()
+        words = [word for pair in options.items() for word in pair if word is not None]
+        result = jtconv(command, *words, *(word.format(tmp=folder) for word in more))
+        return result, [path.read_bytes() for path in folder.iterdir()]
+
+    # Where a picture has one channel, --channels is refused with everything else of its kind.
+    if writes == "draw":
+        start.pop("--channels", None)
+    before, files = run("before", start)
+    after, changed = run("after", given)
+    assert before.exit_code == 0, before.output
+    if writes in useless:
+        assert after.exit_code == 2, option
+        assert changed == []
+    else:
+        assert after.exit_code == 0, after.output
+        assert (changed, after.output) != (files, before.output)
+
+
+def test_every_option_of_the_layer_is_tried():
+    assert signature(problem.parse).parameters.keys() - {"layer", "layers"} == {*OPTIONS}
+
+
+@pytest.mark.parametrize(
+    ("more", "suffix"),
+    [
+        (("--view", "zeros"), "svg"),
+        (("--frame", "1"), "svg"),
+        (("--no-numbers",), "gif"),
+        (("--theme", "dark"), "png"),
+        (("--seconds", "0.2"), "gif"),
+        (("--cell", "20"), "png"),
+    ],
+)
+def test_every_option_of_a_picture_changes_it(more, suffix, tmp_path):
+    pictures = []
+    for number, words in enumerate(((), more)):
+        path = tmp_path / f"{number}.{suffix}"
+        output = plain(jtconv("draw", "--kernel", 2, "--input", 3, *words, "-o", path))
+        assert ("step 1 of 0 to 2" if "--frame" in words else " steps") in output
+        pictures.append(path.read_bytes())
+    assert pictures[0] != pictures[1]
+
+
+def test_a_layer_may_stand_alone_and_names_its_framework():
+    for layer in (
+        "nn.ConvTranspose2d(16, 33, 3, stride=2)",
+        "keras.layers.Conv2DTranspose(33, 3, strides=2)",
+        "nnx.ConvTranspose(16, 33, (3, 3), 2, padding='VALID', rngs=rngs)",
+    ):
+        output = plain(jtconv("explain", layer, "--channels", 16, "--input", "50x100"))
+        assert "(1, 50, 100, 16) -> (1, 101, 201, 33)" in output
+    misused(
+        "explain", "Deconv(3)", because="'Deconv' is not known here; this reads ConvTranspose1d"
+    )
+    misused("explain", "ConvTranspose1d(1, 1, 3)", "--kernel", 3, because="leave out --kernel")
+    misused("explain", "Conv1d(1, 1, 3)", "--flax", "Conv(1, 1, 3)", because="LAYER and --flax")
+
+
+def test_short_names_of_dtypes():
+    told = plain(jtconv("explain", "--kernel", 3, "--input", 5, "--dtype", "bf16", "--json"))
+    same = plain(jtconv("explain", "--kernel", 3, "--input", 5, "--dtype", "bfloat16", "--json"))
+    assert told == same
+
+
+def test_a_folder_is_no_picture():
+    refused("upsample", ".", because="is a folder")
+
+
+@pytest.mark.parametrize("command", [[], ["explain"], ["draw"], ["explore"], ["upsample"]])
+def test_flags_have_no_value_in_help(command):
+    assert "bool" not in jtconv(*command, "--help").output
 
 
 @pytest.mark.peer("pdoc")
@@ -739,5 +934,6 @@ def test_docs_are_pages_with_search(tmp_path):
     page = (tmp_path / "docs" / "jtconv.html").read_text(encoding="utf-8")
     for name in ("conv_transpose", "explain", "search"):
         assert name in page
-    assert (tmp_path / "docs" / "jtconv" / "draw.html").exists()
+    for name in ("draw", "streaming", "typing", "upsampling", "nnx", "interop"):
+        assert (tmp_path / "docs" / "jtconv" / f"{name}.html").exists()
     assert "conv_transpose" in (tmp_path / "docs" / "search.js").read_text(encoding="utf-8")

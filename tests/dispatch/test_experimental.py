@@ -15,6 +15,7 @@ from jax import lax
 from jax.experimental import checkify, jet
 
 import jtconv
+from jtconv.typing import MethodName
 from tests.axes import auto_by_default
 from tests.cases import BY_NAME, Case
 from tests.compare import assert_close
@@ -40,7 +41,7 @@ def theirs(x: Any, w: Any, bias: Any = None, case: Case = CASE) -> jax.Array:
     return y if bias is None else y + bias
 
 
-def ours(x: Any, w: Any, bias: Any = None, method: str = "auto") -> jax.Array:
+def ours(x: Any, w: Any, bias: Any = None, method: MethodName = "auto") -> jax.Array:
     return jtconv.conv_transpose(x, w, bias, method=method, **CASE.keywords)
 
 

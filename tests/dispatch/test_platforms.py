@@ -172,7 +172,7 @@ def test_an_unknown_platform_is_an_error_that_lists_the_known(platform):
 
 def test_gpu_is_not_one_platform():
     with pytest.raises(ValueError, match=r"'cuda' \(NVIDIA\) or 'rocm' \(AMD\)"):
-        jtconv.explain(X, W, platform="gpu")
+        jtconv.explain(X, W, platform="gpu")  # type: ignore[arg-type]
 
 
 def test_only_the_platform_here_is_timed(monkeypatch):

@@ -289,7 +289,13 @@ def test_files_hold_every_step(tmp_path):
         ({"x": (300, 300)}, "too much to look at"),
         ({"padding": 9}, "leaves no output"),
         ({"x": 5}, "x must be a tuple of ints"),
-        ({"colour": "red"}, "no argument 'colour'"),
+        ({"seconds": 0}, "seconds must be a number above 0"),
+        ({"seconds": float("nan")}, "seconds must be a number above 0"),
+        ({"seconds": "1"}, "seconds must be a number above 0"),
+        ({"cell": 3}, "cell must be an int >= 8"),
+        ({"cell": 20.0}, "cell must be an int >= 8"),
+        ({"numbers": 1}, "numbers must be True or False"),
+        ({"colour": "red"}, "unexpected keyword argument 'colour'"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(changes, because):
@@ -306,6 +312,18 @@ def test_a_step_that_is_not_there(frame):
         draw((3,), (2,)).svg(frame)
     with pytest.raises(ValueError, match="suffix"):
         draw((3,), (2,)).save("a.bmp")
+
+
+def test_too_many_pixels_are_told_with_a_way_out():
+    steps = draw((3, 3), (3, 3), stride=2, view="matrix")
+    for paint in (steps.png, steps.gif):
+        with pytest.raises(ValueError, match=r"49 steps of .* or cell=(\d+) or less") as caught:
+            paint()
+    found = re.search(r"cell=(\d+)", str(caught.value))
+    assert found is not None
+    assert draw((3, 3), (3, 3), stride=2, view="matrix", cell=int(found[1])).png()
+    assert steps.png(frame=3)
+    assert steps.svg()
 
 
 def test_pixels_need_pillow_and_svg_does_not(monkeypatch):

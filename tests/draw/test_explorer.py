@@ -36,7 +36,8 @@ ANSWERS = """(many) => many.map((settings) => {
   const products = settings.rank === 1 ? solved.products : [];
   const calls = conventions.toText(settings)
     .map(({ framework, call, whyNot }) => [framework, call, whyNot]);
-  return { axis, y, multiplyAdds, dense, overlap, reachable, products, calls };
+  const reached = law.reached(solved), size = law.size(settings).numbers;
+  return { axis, y, reached, size, multiplyAdds, dense, overlap, reachable, products, calls };
 })"""
 
 
@@ -48,14 +49,16 @@ def settings(count):
         most = 8 if rank == 1 else 4
         drawn = (rank, chance.randint(1, most), chance.randint(1, most), chance.randint(1, 5))
         rest = chance.randint(0, 4), chance.choice((0, 0, 1, 2)), chance.choice((1, 1, 2, 3))
-        found.append(dict(zip(NAMES, (*drawn, *rest), strict=True)))
+        layer: dict[str, Any] = dict(zip(NAMES, (*drawn, *rest), strict=True))
+        texts = {"channels": chance.choice([(16, 32), (3, 8)]), "bias": chance.random() < 0.5}
+        found.append({**layer, **texts, "flip_kernel": chance.random() < 0.5})
     return found
 
 
 def ours(s):
     """The same answers by jtconv."""
     rank, layer = s["rank"], {k: s[k] for k in NAMES[3:]}
-    x, w = (1, *[s["input"]] * rank, 16), (*[s["kernel"]] * rank, 16, 32)
+    x, w = (1, *[s["input"]] * rank, s["channels"][0]), (*[s["kernel"]] * rank, *s["channels"])
     try:
         call = Call.of_shapes("conv_transpose", x, w, layer)
     except ValueError:
@@ -74,13 +77,15 @@ def ours(s):
     problem = drawing.problem
     texts = [
         [text.framework, None if text.why_not else text.call, text.why_not]
-        for text in conventions.to_text(conventions.Layer(call, bias=True))
+        for text in conventions.to_text(conventions.Layer(call, s["bias"], s["flip_kernel"]))
     ]
     return {
         "axis": dict(zip(names, (*sizes, *axis.crops, axis.y_size), strict=True)),
         "y": [problem.total(products) for products in problem.by_output.values()],
         "multiplyAdds": Geometry(call.geometry.axes).multiply_adds,
         "dense": (axis.y_size * axis.kernel) ** rank,
+        "reached": [len(products) for products in problem.by_output.values()],
+        "size": jtconv.explain(np.ones(x), np.ones(w), **layer).axes[0].size_law,
         "overlap": [count**rank for count in axis.overlap],
         "reachable": [first[0], first[-1]] if first else None,
         "products": [{"m": list(m), "i": list(i), "t": list(t)} for m, i, t in problem.products]
@@ -130,9 +135,32 @@ def test_the_page_is_complete_in_itself():
     assert not re.search(r"<link|<script [^>]*src|@import|url\(|fetch\(|XMLHttp|import\(", page)
     assert "/* scripts */" not in page
     assert "/* page.css */" not in page
-    assert '{"kernel": 4, "stride": 3}' in page
-    with pytest.raises(TypeError, match="no slider 'colour'"):
-        explorer(colour=3)
+    start = re.search(r"const START = (.*);", page)
+    assert start is not None and json.loads(start[1])["kernel"] == 4
+
+
+@pytest.mark.parametrize(
+    ("start", "because"),
+    [
+        ({"colour": 3}, "unexpected keyword argument 'colour'"),
+        ({"strides": 3}, "did you mean 'stride'"),
+        ({"rank": 3}, "rank must be 1 or 2"),
+        ({"kernel": 0}, "kernel must be an int >= 1"),
+        ({"input": 2.5}, "input must be an int >= 1"),
+        ({"padding": -1}, "padding must be an int >= 0"),
+        ({"padding": 9}, "leaves no output"),
+        ({"output_padding": 2}, "output_padding"),
+        ({"input": 300}, "up to 60 cells a side where there are two"),
+        ({"rank": 1, "input": 300}, "up to 128 cells a side where there is one axis"),
+        ({"channels": 0}, "channels must be an int >= 1"),
+        ({"bias": 1}, "bias must be True or False"),
+        ({"flip_kernel": None}, "flip_kernel must be True or False"),
+    ],
+)
+def test_where_the_page_cannot_start(start, because):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        explorer(**start)
+    assert because in str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +184,10 @@ def page(browser, tmp_path):
     yield from opened(browser, tmp_path)
 
 
-def opened(browser, folder, width=1280, **look):
+def opened(browser, folder, width=1280, start=None, **look):
     file = folder / "explorer.html"
-    file.write_text(explorer(input=2, kernel=4, stride=3), encoding="utf-8")
+    start = start or {"input": 2, "kernel": 4, "stride": 3}
+    file.write_text(explorer(**start), encoding="utf-8")
     context = browser.new_context(viewport={"width": width, "height": 900}, **look)
     page, troubles = context.new_page(), []
     page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -276,6 +305,41 @@ def test_by_keyboard_alone(page):
     page.keyboard.press("ArrowLeft")
     assert page.locator("#fact-size").inner_text() == f"2{TIMES}2 → 6{TIMES}6"
     assert "stride=2" in page.evaluate("location.hash")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        {"rank": 1, "input": 50, "kernel": 16, "stride": 2, "padding": 9, "dilation": 1},
+        {"input": 3, "kernel": 12, "stride": 9, "channels": (3, 8), "bias": False},
+        {"input": 2, "kernel": 4, "stride": 6, "output_padding": 5, "flip_kernel": True},
+    ],
+)
+def test_sliders_reach_the_start_however_far(browser, tmp_path, start):
+    for page in opened(browser, tmp_path, start=start):
+        for name in {*start} - {"rank", "channels", "bias", "flip_kernel"}:
+            assert page.locator(f"#{name}").input_value() == str(start[name])
+        into, out = start.get("channels", (16, 32))
+        assert page.locator("#channels").inner_text() == f"with {into} channels in and {out} out"
+        torch = page.locator("#conventions li:nth-of-type(2) code").inner_text()
+        assert f"({into}, {out}, {start['kernel']}, stride={start['stride']}" in torch
+        assert ("bias=False" in torch) == (not start.get("bias", True))
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_the_size_the_colours_and_the_taps_are_told(page):
+    move(page, input=5, kernel=3, stride=2, padding=1, output_padding=1)
+    told = page.locator("#size-law").inner_text()
+    assert told == (
+        "out = (in - 1)*stride - 2*padding + dilation*(kernel - 1) + output_padding + 1"
+        " = (5 - 1)*2 - 2*1 + 1*(3 - 1) + 1 + 1 = 10"
+    )
+    plan = draw((5, 5), (3, 3), stride=2, padding=1, output_padding=1).problem
+    assert numbers(page, "n") == [len(products) for products in plan.by_output.values()]
+    assert page.locator("#legend li").count() == 4
+    assert page.locator("#y .cut text").first.text_content() == "-1,-1"
+    page.locator("#n [data-key='12']").hover()
+    assert lit(page, "y") == lit(page, "n") == {12}
 
 
 def test_calls_are_copied(page):

@@ -68,10 +68,95 @@ def test_linen_there_and_back(name, rng):
     want = compiled(theirs.apply, variables, x)
     ours = interop.to_nnx(theirs, variables["params"])
     assert_close(ours(x), want, slack=2)
-    module, again = interop.to_linen(ours)
+    module, again = interop.to_linen(ours, transpose_kernel=theirs.transpose_kernel)
     assert type(module) is jtconv.linen.ConvTranspose
     jax.tree.map(np.testing.assert_array_equal, again, variables)
     assert_close(module.apply(again, x), want, slack=2)
+
+
+SQUARE: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "grouped": {"feature_group_count": 2},
+    "masked": {"mask": np.arange(192).reshape(4, 3, 4, 4) % 3 > 0},
+    "circular": {"padding": "CIRCULAR"},
+    "numbers": {"padding": [(1, 2), (0, 3)], "use_bias": False},
+}
+
+
+@pytest.mark.usefixtures("in_numpy")
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("name", SQUARE)
+def test_variables_of_linen_mean_what_they_fit(name, kept, rng):
+    """As many channels in as out: a kernel of the other order would fit, and be wrong."""
+    given = {"transpose_kernel": kept, **SQUARE[name]}
+    layer = jtconv.nnx.ConvTranspose(4, 4, (4, 3), (2, 3), **given, **parameters(rng))
+    x = rng.normal(size=(2, 5, 4, 4)).astype("float32")
+    want = np.asarray(layer(x))
+    mine = {name: value for name, value in SQUARE[name].items() if name != "mask"}
+    module, variables = interop.to_linen(layer)
+    assert not module.transpose_kernel
+    if "mask" not in SQUARE[name]:
+        default = jtconv.linen.ConvTranspose(4, (4, 3), (2, 3), **mine)
+        assert_close(default.apply(variables, x), want, slack=2)
+    assert_close(module.apply(variables, x), want, slack=2)
+    for other in (False, True):
+        turned = interop.to_nnx(layer, transpose_kernel=other)
+        assert turned.transpose_kernel == other
+        assert_close(turned(x), want, slack=2)
+        mask = turned.mask
+        target = jtconv.linen.ConvTranspose(
+            4, (4, 3), (2, 3), transpose_kernel=other, **{**mine, "mask": mask}
+        )
+        again, held = interop.to_linen(layer, target)
+        assert again is target
+        assert_close(target.apply(held, x), want, slack=2)
+        there = interop.to_nnx(target, held["params"], transpose_kernel=kept)
+        np.testing.assert_array_equal(there.kernel[...], layer.kernel[...])
+
+
+@pytest.mark.peer("torch")
+def test_from_torch_into_a_layer_of_ones_own(rng):
+    import torch
+
+    module = torch.nn.ConvTranspose2d(3, 3, 4, 2, 1)
+    layer = jtconv.interop.torch.to_nnx(module)
+    x = rng.normal(size=(1, 5, 4, 3)).astype("float32")
+    mine = linen.ConvTranspose(3, (4, 4), (2, 2), padding=[(2, 2), (2, 2)])
+    for variables in (interop.to_linen(layer)[1], interop.to_linen(layer, mine)[1]):
+        assert_close(mine.apply(variables, x), np.asarray(layer(x)), slack=2)
+
+
+WRONG_TARGETS: dict[str, dict[str, Any]] = {
+    "strides": {"strides": (3,)},
+    "padding": {"padding": "VALID"},
+    "kernel_dilation": {"kernel_dilation": (2,)},
+    "kernel_size": {"kernel_size": (5,)},
+    "features": {"features": 2},
+    "use_bias": {"use_bias": False},
+    "mask": {"mask": np.ones((4, 3, 3))},
+}
+
+
+@pytest.mark.parametrize("name", WRONG_TARGETS)
+def test_a_target_that_computes_something_else(name, rng):
+    layer = nnx.ConvTranspose(3, 3, (4,), (2,), **parameters(rng))
+    given: dict[str, Any] = {"features": 3, "kernel_size": (4,), "strides": (2,)}
+    interop.to_linen(layer, linen.ConvTranspose(**given, padding=[(2, 2)]))
+    with pytest.raises(ValueError, match=f"target computes something else: its {name} "):
+        interop.to_linen(layer, linen.ConvTranspose(**given | WRONG_TARGETS[name]))
+
+
+def test_targets_that_are_none(rng):
+    layer = nnx.ConvTranspose(3, 3, (4,), (2,), **parameters(rng))
+    with pytest.raises(TypeError, match=r"target must be a ConvTranspose of flax\.linen, got Conv"):
+        interop.to_linen(layer, linen.Conv(3, (4,)))
+    target = linen.ConvTranspose(3, (4,), (2,))
+    with pytest.raises(ValueError, match="left out beside a target, whose own is False; got True"):
+        interop.to_linen(layer, target, transpose_kernel=True)
+    odd: dict[str, Any] = {"padding": "CIRCULAR", "transpose_kernel": True}
+    circular = jtconv.nnx.ConvTranspose(3, 3, (5,), (2,), **odd, **parameters(rng))
+    with pytest.raises(ValueError, match=r"spans 5 cells with stride 2 .* keep it True"):
+        interop.to_linen(circular)
 
 
 def test_every_argument_is_kept(rng):
@@ -82,7 +167,7 @@ def test_every_argument_is_kept(rng):
         "feature_group_count": 2, "output_padding": 1, "method": "gemm",
     }  # fmt: skip
     layer = jtconv.nnx.ConvTranspose(4, 2, (3,), **given, **parameters(rng))
-    module, variables = interop.to_linen(layer)
+    module, variables = interop.to_linen(layer, transpose_kernel=True)
     for again in (interop.to_nnx(layer), module, interop.to_nnx(module, variables["params"])):
         assert {name: getattr(again, name) for name in given} == given
 

@@ -370,7 +370,7 @@ WRONG = {
     "GLU()": "dim=-1 must have an even size, got 9",
     "Softmax(4)": "dim must be one of -4 to 3",
     "Flatten(1,4)": "dim must be an axis of inputs",
-    "Flatten(3,1)": "start_dim=3 lies behind end_dim=1",
+    "Flatten(3,1)": "start_dim=3 comes after end_dim=1",
     "Upsample(scale_factor=2,mode='linear')": "as many spatial axes as mode='linear' is for",
     "Upsample(scale_factor=0.1)": "size must be 1 or more",
     "LayerNorm(8)": r"inputs must end in \(8,\)",

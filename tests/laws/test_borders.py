@@ -221,10 +221,10 @@ def test_layers_take_it(border, rng):
 @every
 def test_explain_and_what_is_wrong(border):
     x, w = jnp.ones((6, 1)), jnp.ones((4, 1, 1))
-    plan = jtconv.explain(x, w, stride=2, padding=border)
+    plan = jtconv.explain(x, w, stride=2, padding=border, verbose=True)
     assert plan.output_shape == (12, 1) and plan.axes[0].reachable == range(12, 13)
     assert f'padding="{border}"' in str(plan) and f"a convolution with {border}" in str(plan)
-    down = jtconv.explain(x, w, op="conv", stride=2, padding=border)
+    down = jtconv.explain(x, w, op="conv", stride=2, padding=border, verbose=True)
     assert down.output_shape == (3, 1) and f"what {border} says" in str(down)
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"output_padding": 1}, "output_padding must be 0 with padding="),

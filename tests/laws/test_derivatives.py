@@ -17,6 +17,7 @@ import pytest
 from jax.test_util import check_grads
 
 import jtconv
+from jtconv.typing import MethodName
 from tests import oracle
 from tests.axes import METHODS, auto_by_default, each, methods_and_cases
 from tests.cases import BY_NAME, REPRESENTATIVE, Case
@@ -26,7 +27,7 @@ from tests.compare import assert_close
 SMALL = [BY_NAME[name] for name in ("k3_s2", "multiplier")]
 
 
-def operator(method: str, case: Case) -> Callable:
+def operator(method: MethodName, case: Case) -> Callable:
     return partial(jtconv.conv_transpose, method=method, **case.keywords)
 
 
@@ -79,7 +80,7 @@ def expected(law: Callable, case: Case) -> Any:
     return jax.jit(law(partial(oracle.formula, case=case), case))(*operands(case)[0])
 
 
-def assert_law(law: Callable, method: str, case: Case, slack: float) -> None:
+def assert_law(law: Callable, method: MethodName, case: Case, slack: float) -> None:
     got = jax.jit(law(operator(method, case), case))(*operands(case)[0])
     want = expected(law, case)
     for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):

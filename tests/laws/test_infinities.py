@@ -24,6 +24,7 @@ from jtconv.algorithms import ALGORITHMS
 from jtconv.dispatch.choose import Choice, keeps_infinities
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import ROLES, Side, Task
+from jtconv.typing import MethodName
 from tests import fuzz, oracle
 from tests.axes import METHODS
 from tests.cases import BY_NAME, CASES, Case, one_axis
@@ -53,7 +54,7 @@ def test_a_matrix_has_zeros_but_multiplies_none():
 
 
 @functools.cache
-def side_of(case: Case, side: Side, method: str) -> Any:
+def side_of(case: Case, side: Side, method: MethodName) -> Any:
     """One side of a case as a function of its two operands, compiled once."""
     transposed = functools.partial(jtconv.conv_transpose, method=method, **case.keywords)
     if side == "dgrad":
@@ -78,7 +79,7 @@ def spoiled(case: Case, side: Side, role: str, rng: np.random.Generator) -> list
     return operands
 
 
-def spread(case: Case, side: Side, method: str, dtype: str, operands: Any) -> np.ndarray:
+def spread(case: Case, side: Side, method: MethodName, dtype: str, operands: Any) -> np.ndarray:
     """Where a result is not finite though the law's is; an infinity that is lost is an error."""
     with np.errstate(invalid="ignore"):
         want = LAW[side](*operands, case)
@@ -197,14 +198,15 @@ def test_a_method_spreads_what_it_says_and_nothing_else(method, side, rng):
 
 def test_explain_says_what_spreads():
     x, w = jnp.zeros((1, 8, 8, 2)), jnp.zeros((3, 3, 2, 2))
-    for method, kept in (("auto", True), ("gemm", True), ("taps", False)):
-        plan = jtconv.explain(x, w, padding=1, method=method)
+    known: dict[MethodName, bool] = {"auto": True, "gemm": True, "taps": False}
+    for method, kept in known.items():
+        plan = jtconv.explain(x, w, padding=1, method=method, verbose=True)
         assert plan.sides[0].keeps_infinities == kept
         assert plan.as_dict()["sides"]["forward"]["keeps_infinities"] == kept
         assert ("here none does" if kept else "here, too") in str(plan)
         spreads = {row.method: row.spreads for row in plan.sides[0].rows}
         assert (spreads["gemm"], spreads["taps"], spreads["fft"]) == ("", "w", "xw")
-    assert "may spread" not in str(jtconv.explain(x.astype("int8"), w.astype("int8")))
+    assert "may spread" not in str(jtconv.explain(x.astype("int8"), w.astype("int8"), verbose=True))
 
 
 def test_where_auto_contains_what_spreads():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jtconv
+from jtconv.typing import ZerosName
 from tests.axes import methods
 from tests.compare import assert_close
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.peer("scipy")
 
 SHAPES = {1: ((9,), (4,)), 2: ((6, 7), (3, 4)), 3: ((4, 5, 3), (2, 3, 1))}
 # scipy's "same" is the middle of the full result, its odd cell taken from the front.
-NAMES = {"full": "FULL", "same": "SAME_LOWER", "valid": "VALID"}
+NAMES: dict[str, ZerosName] = {"full": "FULL", "same": "SAME_LOWER", "valid": "VALID"}
 
 
 def one_channel(x, w):

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jtconv
+from jtconv.typing import MethodName
 from tests.axes import METHODS
 from tests.compare import assert_close
 from tests.peers import Problem, problems
@@ -58,7 +59,7 @@ def by_torch(p: Problem, x, w, bias, weights):
     return y.detach().numpy(), [leaf.grad.numpy() for leaf in leaves], against
 
 
-def by_us(p: Problem, method: str, x, w, bias, against):
+def by_us(p: Problem, method: MethodName, x, w, bias, against):
     """Ours, with torch's own kernel array regrouped into this package's."""
     letters = SPACE[len(p.input)]
     words = (f"NC{letters}", f"IO{letters}", f"NC{letters}")
@@ -86,7 +87,7 @@ def by_us(p: Problem, method: str, x, w, bias, against):
     return jax.jit(value_and_gradients, compiler_options=UNOPTIMIZED)(against, *leaves)
 
 
-def assert_same_as_torch(p: Problem, method: str, rng) -> None:
+def assert_same_as_torch(p: Problem, method: MethodName, rng) -> None:
     arrays = operands(p, rng)
     want, gradients, against = by_torch(p, *arrays, lambda shape: rng.normal(size=shape))
     got, ours = by_us(p, method, *arrays, against)

@@ -7,6 +7,7 @@ same function computes where the sizes are numbers.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -311,11 +312,12 @@ def test_for_every_platform(platform):
 def test_explained(op, padding):
     """Counts are formulas, one method can and the others say why not."""
     kernel = W if op == "conv_transpose" else W2[:3]
-    plan = jtconv.explain(one_size(), kernel, op=op, stride=2, padding=padding)
+    plan = jtconv.explain(one_size(), kernel, op=op, stride=2, padding=padding, verbose=True)
     assert (
         "l" in str(plan.output_shape[1])
         and plan.as_dict()["axes"][0]["input"] is plan.axes[0].input
     )
+    assert "multiply-adds" in str(replace(plan, verbose=False))
     for text in (str(plan), plan.dumps()):
         assert "written for sizes that are numbers, and " in text
     for side in plan.sides:

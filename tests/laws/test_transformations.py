@@ -14,6 +14,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import jtconv
+from jtconv.typing import MethodName
 from tests import oracle
 from tests.axes import auto_by_default, each
 from tests.cases import BY_NAME, Case
@@ -24,7 +25,7 @@ MAPPED = 3
 MAPS = {"x": (0, None), "w": (None, 0), "both": (0, 0)}
 
 
-def operator(method: str, case: Case = CASE) -> Any:
+def operator(method: MethodName, case: Case = CASE) -> Any:
     return partial(jtconv.conv_transpose, method=method, **case.keywords)
 
 

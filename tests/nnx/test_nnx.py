@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+import pickle
 from typing import Any
 
 import jax
@@ -17,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jtconv
 from bench.unet import UNet
-from jtconv.nnx import ConvTranspose, ResizeConv, SubPixelConv, accelerate
+from jtconv.nnx import ConvTranspose, ResizeConv, SubPixelConv, accelerate, report
 from tests.compare import assert_close
 from tests.flax_table import (
     ROUNDED_AGAIN,
@@ -258,6 +260,46 @@ def test_accelerate_takes_a_layer_or_a_list():
 def test_accelerate_refuses_what_holds_no_module_of_nnx(model):
     with pytest.raises(TypeError, match=r"(?s)model must be a module.*got.*linen"):
         accelerate(model)
+
+
+def test_what_was_replaced_is_told():
+    model = {"a": flax_layer(), "b": [nnx.Conv(2, 2, (3,), rngs=nnx.Rngs(0))]}
+    model["c"] = nnx.ConvTranspose(2, 3, (4,), padding="same", rngs=nnx.Rngs(0))
+    before = report(model)
+    assert type(model["a"]) is nnx.ConvTranspose, "nothing is changed"
+    assert [(row.path, row.is_left) for row in before.rows] == [
+        ("a", False), ("b/0", False), ("c", True),
+    ]  # fmt: skip
+    assert str(before).startswith("2 of 3 convolutions of the model computed by jtconv\n")
+    assert "padding 'same' has a name" in before.rows[2].reason
+    assert report(accelerate(model)) == before
+    assert repr(before) == str(before)
+    for row, layer in zip(before.rows, (model["a"], model["b"][0], model["c"]), strict=True):
+        assert type(layer).__module__.startswith("jtconv") != row.is_left
+    with pytest.raises(TypeError, match="model must be a module"):
+        report(3)
+
+
+def test_accelerated_layers_are_pickled_and_copied():
+    layer = Doubling(2, 2, (3,), rngs=nnx.Rngs(0))
+    x = numbered((4, 2))
+    before = layer(x)
+    accelerate(layer)
+    for again in (pickle.loads(pickle.dumps(layer)), copy.deepcopy(layer)):
+        assert type(again) is type(layer)
+        assert isinstance(again, Doubling) and isinstance(again, ConvTranspose)
+        assert_close(again(x), before)
+
+
+@pytest.mark.peer("equinox")
+def test_a_module_of_equinox_is_told_where_to_go():
+    import equinox
+
+    layer = equinox.nn.ConvTranspose1d(2, 3, 3, key=jax.random.key(0))
+    with pytest.raises(TypeError, match=r"jtconv\.accelerate\(model\), or .*interop\.equinox"):
+        accelerate(layer)
+    x = jnp.ones((2, 5))
+    assert_close(jtconv.accelerate(layer)(x), layer(x))
 
 
 @pytest.mark.parametrize("name", ["same", "valid", "SAME_LOWER"])

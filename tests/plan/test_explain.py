@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import html
 import itertools
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen, nnx
 
 import jtconv
 from jtconv import explain, streaming
@@ -218,6 +221,7 @@ def test_times_are_measured_where_asked_for():
         assert all((row.seconds or 0) > 0 for row in side.rows if row.refusal is None)
     timed = [row for side in plan.sides for row in side.rows if row.refusal is None]
     assert str(plan).count(" ms") == len(timed) > 3
+    assert str(plan).count("fastest") == 3
     quiet = jtconv.explain(shaped(4, 1), shaped(3, 1, 1), stride=2)
     assert {row.seconds for side in quiet.sides for row in side.rows} == {None}
 
@@ -244,7 +248,7 @@ def test_what_a_stream_of_it_carries(op):
     held = (
         f"latency {stream.latency}; carries {stream.carried}, instead of {told['instead']['cells']}"
     )
-    assert held in str(plan)
+    assert held in flat(plan)
     assert explain(x, w, op=op, **keywords).streaming is None
     with pytest.raises(ValueError, match="axis must be one of the 1 spatial axes"):
         explain(x, w, op=op, streaming=True, axis=1, **keywords)
@@ -252,4 +256,155 @@ def test_what_a_stream_of_it_carries(op):
 
 def test_nothing_carried_is_told():
     plan = explain(jnp.ones((5, 1)), jnp.ones((2, 1, 1)), stride=2, streaming=True)
-    assert "n -> 2*n cells, latency 0; carries nothing from piece to piece; tail 0" in str(plan)
+    assert "n -> 2*n cells, latency 0; carries nothing from piece to piece; tail 0" in flat(plan)
+
+
+# A layer as it is written, the size that goes in, and what each word of its formula stands for.
+FORMULAS: dict[str, tuple[int, dict[str, int]]] = {
+    "ConvTranspose1d(1, 1, 3, 2, 1, 1)": (
+        5, {"kernel_size": 3, "stride": 2, "padding": 1, "output_padding": 1, "dilation": 1}
+    ),
+    "ConvTranspose1d(1, 1, 4, dilation=3)": (
+        5, {"kernel_size": 4, "stride": 1, "padding": 0, "output_padding": 0, "dilation": 3}
+    ),
+    "Conv1d(1, 1, 3, 2, 1)": (8, {"kernel_size": 3, "stride": 2, "padding": 1, "dilation": 1}),
+    "Conv1d(1, 1, 4, padding='same')": (8, {"stride": 1}),
+    "Conv1DTranspose(1, 3, 2)": (5, {"kernel_size": 3, "strides": 2, "dilation_rate": 1}),
+    "Conv1DTranspose(1, 3, 2, padding='same')": (5, {"strides": 2}),
+    "Conv1DTranspose(1, 3, 2, padding='same', output_padding=0)": (
+        5, {"kernel_size": 3, "strides": 2, "dilation_rate": 1, "output_padding": 0}
+    ),
+    "Conv1DTranspose(1, 3, 2, output_padding=1)": (
+        5, {"kernel_size": 3, "strides": 2, "dilation_rate": 1, "output_padding": 1}
+    ),
+    "Conv1D(1, 3, 2)": (8, {"kernel_size": 3, "strides": 2, "dilation_rate": 1}),
+    "ConvTranspose(1, 1, (3,), 2)": (5, {"strides": 2}),
+    "ConvTranspose(1, 1, (2,), 3, padding='VALID')": (
+        5, {"kernel_size": 2, "strides": 3, "kernel_dilation": 1}
+    ),
+    "ConvTranspose(1, 1, (3,), 2, padding=1)": (
+        5, {"kernel_size": 3, "strides": 2, "padding": 1, "kernel_dilation": 1}
+    ),
+    "ConvTranspose(1, 1, (3,), 2, padding=[(1, 2)])": (
+        5, {"kernel_size": 3, "strides": 2, "low": 1, "high": 2, "kernel_dilation": 1}
+    ),
+    "Conv(1, 1, (3,), 2, padding=[(1, 2)])": (
+        8, {"kernel_size": 3, "strides": 2, "lo": 1, "hi": 2, "kernel_dilation": 1}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", FORMULAS)
+def test_the_formula_is_in_the_words_of_the_framework(layer):
+    size, values = FORMULAS[layer]
+    (axis,) = explain((1, size, 1), layer).axes
+    words = set(re.findall(r"[a-z_]+", axis.size_formula)) - {"in", "max"}
+    assert words == set(values)
+    known = {name: str(value) for name, value in {**values, "in": size}.items()}
+    numbers = re.sub(r"[a-z_]+", lambda word: known.get(word[0], word[0]), axis.size_formula)
+    assert axis.size_law == f"{numbers} = {axis.output}"
+    assert eval(numbers) == axis.output
+
+
+def flat(plan):
+    """What it prints, on one line."""
+    return " ".join(str(plan).split())
+
+
+@each_case
+def test_it_is_short_by_default(case):
+    lines = str(case.plan).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 30
+    for axis in case.plan.axes:
+        for told in (axis.law, axis.size_law, f"out = {axis.size_formula}"):
+            assert " ".join(told.split()) in flat(case.plan)
+    for side in case.plan.sides:
+        assert f"{side.choice.method}, {side.choice.reason}" in flat(case.plan)
+        assert f"{side.role} ({side.side}, " in flat(case.plan)
+    whole = str(replace(case.plan, verbose=True))
+    for side in case.plan.sides:
+        assert all(row.method in whole for row in side.rows)
+    assert all(text.why_not or text.call in whole for text in case.plan.conventions)
+    assert len(re.findall(r"^  \w+ +chosen", whole, re.MULTILINE)) == 3
+
+
+def test_it_shows_what_it_prints():
+    plan = explain((1, 4, 1), (3, 1, 1), stride=2)
+    assert repr(plan) == str(plan)
+    assert plan._repr_html_() == f"<pre>{html.escape(str(plan))}</pre>"
+    assert "&gt;" in plan._repr_html_()
+    with pytest.raises(TypeError, match="verbose must be True or False"):
+        explain((1, 4, 1), (3, 1, 1), verbose=1)  # type: ignore[arg-type]
+
+
+def test_shapes_are_enough():
+    x, w, b = shaped(2, 5, 5, 4), jnp.ones((3, 3, 2, 6), "float32"), jnp.ones(6, "float32")
+    arrays = explain(x, w, b, groups=2)
+    assert str(explain((2, 5, 5, 4), [3, 3, 2, 6], (6,), groups=2)) == str(arrays)
+    half = explain(jnp.ones((2, 5, 4), "bfloat16"), (3, 4, 6))
+    assert half.dtype == "bfloat16"
+    for wrong in ((1, -4, 1), (1, "a", 1), [[1, 2], [3]], 5, [1.0, 2.0]):
+        with pytest.raises((TypeError, ValueError), match="x"):
+            explain(wrong, (3, 1, 1))
+
+
+LAYERS = {
+    "nnx": lambda: nnx.ConvTranspose(4, 6, (3, 3), 2, padding=[(1, 0), (0, 2)], rngs=nnx.Rngs(0)),
+    "nnx Conv": lambda: nnx.Conv(4, 6, (3, 3), 2, feature_group_count=2, rngs=nnx.Rngs(0)),
+    "ours": lambda: jtconv.nnx.ConvTranspose(
+        4, 6, (3, 3), 2, padding="CAUSAL", feature_group_count=2, output_padding=1,
+        transpose_kernel=True, rngs=nnx.Rngs(0),
+    ),
+    "linen": lambda: linen.ConvTranspose(6, (3, 3), (2, 2), kernel_dilation=(2, 2)),
+    "linen Conv": lambda: linen.Conv(6, (3, 3), (2, 2), padding="VALID"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_explained_as_they_compute(name):
+    layer, x = LAYERS[name](), jnp.ones((1, 5, 7, 4))
+    plan = explain(x, layer)
+    y = layer(x) if isinstance(layer, nnx.Module) else layer.init_with_output(jax.random.key(0), x)
+    assert plan.output_shape == (y if isinstance(layer, nnx.Module) else y[0]).shape
+    assert plan.axes[0].framework == "flax"
+    for more in ({"stride": 2}, {"op": "conv"}, {"groups": 2}, {"bias": jnp.ones(6)}):
+        with pytest.raises(ValueError, match=f"says its own {next(iter(more))}"):
+            explain(x, layer, **more)
+
+
+@pytest.mark.peer("torch")
+def test_layers_of_torch_are_explained():
+    import torch
+
+    layer = torch.nn.ConvTranspose2d(4, 6, 3, stride=2, padding=(1, 0), groups=2, bias=False)
+    plan = explain((1, 5, 7, 4), layer)
+    assert plan.output_shape[1:3] == tuple(layer(torch.ones(1, 4, 5, 7)).shape[2:])
+    assert plan.parameters == sum(p.numel() for p in layer.parameters())
+    with pytest.raises(ValueError, match="'Linear' is not known here"):
+        explain((1, 5, 7, 4), torch.nn.Linear(2, 2))
+
+
+MEMORY: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "volume": ((1, 12, 12, 12, 16), (2, 2, 2, 16, 8), {"stride": 2}),
+    "picture": ((2, 16, 16, 32), (4, 4, 32, 16), {"stride": 2, "padding": 1}),
+    "sound": ((1, 100, 32), (9, 32, 16), {}),
+    "depthwise": ((1, 32, 32, 8), (4, 4, 1, 8), {"stride": 2, "groups": 8}),
+}
+
+
+@pytest.mark.parametrize("name", MEMORY)
+def test_memory_is_that_of_the_compiled_program(name):
+    x, w, keywords = MEMORY[name]
+    plan = explain(x, w, **keywords)
+
+    def compiled(method):
+        call = functools.partial(jtconv.conv_transpose, method=method, **keywords)
+        return jax.jit(call).lower(shaped(*x), shaped(*w)).compile().memory_analysis()
+
+    auto, lean = compiled("auto"), compiled("dilated")
+    assert plan.memory.operands == auto.argument_size_in_bytes
+    assert plan.memory.result == auto.output_size_in_bytes
+    assert lean.temp_size_in_bytes < (plan.memory.operands + plan.memory.result) / 2
+    assert 'method="dilated" holds little' in flat(plan)
+    assert "little besides" in flat(explain(x, w, method="dilated", **keywords))

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import jtconv
 
@@ -343,3 +344,50 @@ def test_a_refusal_is_no_end_of_the_road():
     x, w = X.astype(np.int8), W.astype(np.int8)
     with pytest.raises(jtconv.Unsupported, match=r"'vjp'.*int8.*method='auto'.*gemm"):
         jtconv.conv_transpose(x, w, method="vjp")
+
+
+MEANT = {
+    "stride": (lambda **k: jtconv.conv_transpose(X, W, **k), "strides", "stride"),
+    "dilation": (lambda **k: jtconv.conv(X, W, **k), "rhs_dilation", "dilation"),
+    "groups": (lambda **k: jtconv.conv_transpose(X, W, **k), "feature_group_count", "groups"),
+    "array": (lambda **k: jtconv.conv_transpose(w=W, **k), "input", "x"),
+    "shape": (lambda **k: jtconv.output_shape(X.shape, W.shape, **k), "strides", "stride"),
+    "plan": (lambda **k: jtconv.explain(X, W, **k), "output_shape", "output_size"),
+    "matrix": (lambda **k: jtconv.conv_matrix(W, X.shape[1:], **k), "strides", "stride"),
+    "pool": (lambda **k: jtconv.max_pool_with_indices(X, 2, **k), "strides", "stride"),
+    "stream": (lambda **k: jtconv.streaming.conv(W, **k), "strides", "stride"),
+    "torch": (lambda **k: jtconv.interop.torch.conv_transpose2d(X, W, **k), "strides", "stride"),
+    "keras": (lambda **k: jtconv.interop.keras.conv_transpose(X, W, **k), "stride", "strides"),
+    "lax": (
+        lambda **k: jtconv.interop.lax.conv_transpose(X, W, (1, 1), "SAME", **k),
+        *("dilation", "rhs_dilation"),
+    ),
+    "onnx": (lambda **k: jtconv.interop.onnx.conv_transpose(X, W, **k), "groups", "group"),
+    "nnx": (lambda **k: jtconv.nnx.ConvTranspose(2, 3, (3, 3), **k), "stride", "strides"),
+    "linen": (lambda **k: jtconv.linen.ConvTranspose(3, (3, 3), **k), "stride", "strides"),
+    "drawing": (lambda **k: jtconv.draw.draw((2,), (2,), **k), "strides", "stride"),
+}
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_an_argument_of_another_name(name):
+    function, said, meant = MEANT[name]
+    with pytest.raises(TypeError, match=f"argument '{said}': did you mean '{meant}'"):
+        function(**{said: 1})
+
+
+def test_an_argument_that_nothing_is_like():
+    with pytest.raises(TypeError, match="argument 'colour'; it has x, w, bias, stride, padding"):
+        jtconv.conv(X, W, colour=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'w'"):
+        jtconv.conv(X)  # type: ignore[call-arg]
+
+
+def test_a_wrong_argument_of_a_right_name_is_told_as_ever():
+    """Also where it is a function given by the user that knows an argument not."""
+
+    def init(key, shape, dtype, strides):
+        raise AssertionError
+
+    with pytest.raises(TypeError, match=r"init.* missing 1 required positional argument"):
+        jtconv.nnx.ConvTranspose(2, 3, (3, 3), kernel_init=init, rngs=nnx.Rngs(0))

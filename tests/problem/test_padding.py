@@ -133,7 +133,7 @@ def test_keras_there_and_back(k, s, d, data):
 
 @given(pairs, kernels, strides)
 def test_what_keras_cannot_express(pair, k, s):
-    ways = itertools.product(("valid", "same"), (None, *range(s)))
+    ways: Any = itertools.product(("valid", "same"), (None, *range(s)))
     found = [way for way in ways if keras.crops((k,), s, *way) == (pair,)]
     try:
         back = keras.from_crops([pair], (k,), (s,), (1,))

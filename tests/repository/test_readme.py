@@ -21,6 +21,7 @@ import jtconv
 from bench import readme, report
 from jtconv.cli import app
 from jtconv.interop import torch
+from jtconv.typing import Padding
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -99,7 +100,7 @@ def test_what_is_wrong_today_is_so(rng):
     assert {"strides", "rhs_dilation"} <= set(known)
     assert not [name for name in known if re.search("group|output|size", name)]
     x, w = rng.normal(size=(8, 1)), rng.normal(size=(4, 1, 1))
-    both = "VALID", [(0, 0)]
+    both: tuple[Padding, ...] = ("VALID", [(0, 0)])
     theirs = ", ".join(str(len(lax(x, w, padding))) for padding in both)
     ours = ", ".join(str(len(jtconv.conv_transpose(x, w, stride=2, padding=p))) for p in both)
     assert f"| [{theirs}](" in TEXT and f"| {ours} |" in TEXT

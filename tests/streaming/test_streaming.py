@@ -203,9 +203,9 @@ MADE_WRONG = {
     "bias": (lambda: streaming.conv(W, 2), "these go by name"),
     "bias_shape": (lambda: streaming.conv(W, jnp.ones(3, "float32")), r"\(C_out,\) = \(2,\)"),
     "stride": (lambda: streaming.conv(W, stride=0), "stride must be an int >= 1"),
-    "padding": (lambda: streaming.conv(W, padding="SAMEE"), "Did you mean 'SAME'"),
+    "padding": (lambda: WITHOUT_TYPES.conv(W, padding="SAMEE"), "Did you mean 'SAME'"),
     "more": (lambda: streaming.conv_transpose(W, output_padding=1), r"output_padding\[0\] must be"),
-    "method": (lambda: streaming.conv(W, method="fast"), "method must be one of"),
+    "method": (lambda: WITHOUT_TYPES.conv(W, method="fast"), "method must be one of"),
     "kernel": (lambda: streaming.conv(jnp.ones(4)), "w must have 1 to 4 spatial axes"),
     "flip": (lambda: WITHOUT_TYPES.conv(W, flip_kernel=1), "flip_kernel must be True or False"),
     "uneven": (

@@ -2,12 +2,12 @@
 "use strict";
 
 const find = (id) => document.getElementById(id);
-const state = { settings: { ...DEFAULTS, ...START, ...fromAddress() }, cursor: null, step: 0, timer: null };
+const state = { settings: { ...START, ...fromAddress() }, cursor: null, step: 0, timer: null };
 let problem, grids;
 const matrix = new Matrix(find("matrix"));
 
 function listen() {
-  for (const [id, by] of [["x", "input"], ["z", "input"], ["y", "output"]]) {
+  for (const [id, by] of [["x", "input"], ["z", "input"], ["y", "output"], ["n", "output"]]) {
     const over = (event) => {
       const key = grids[id].keyUnder(event);
       if (key !== undefined) point({ by, at: Number(key) });

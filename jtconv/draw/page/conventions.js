@@ -2,8 +2,6 @@
 "use strict";
 
 const conventions = {
-  channels: [16, 32],
-
   // One call for each framework, or why it has none.
   toText(settings) {
     const axis = law.axis(settings);
@@ -19,6 +17,7 @@ const conventions = {
     return `${name}(${[...positional, ...given.map(([key, value]) => `${key}=${value}`)].join(", ")})`;
   },
 
+  bool: (value) => (value ? "True" : "False"),
   all: (rank, value) => Array(rank).fill(value).join(", "),
   list: (rank, value) => `[${conventions.all(rank, value)}]`,
   tuple: (rank, value) => `(${conventions.all(rank, value)}${rank === 1 ? "," : ""})`,
@@ -38,16 +37,19 @@ const conventions = {
   frameworks: {
     jtconv(s) {
       const { stride, padding, output_padding, dilation } = s;
-      const defaults = { stride: 1, padding: 0, output_padding: 0, dilation: 1 };
-      const keywords = { stride, padding, output_padding, dilation };
-      return [conventions.call("jtconv.conv_transpose", ["x", "w", "bias"], keywords, defaults)];
+      const defaults = { stride: 1, padding: 0, output_padding: 0, dilation: 1, flip_kernel: "False" };
+      const keywords = { stride, padding, output_padding, dilation,
+        flip_kernel: conventions.bool(s.flip_kernel) };
+      return [conventions.call("jtconv.conv_transpose", s.bias ? ["x", "w", "bias"] : ["x", "w"], keywords,
+        defaults)];
     },
 
     torch(s, axis, rank) {
       const { stride, padding, output_padding, dilation } = s;
-      const defaults = { stride: 1, padding: 0, output_padding: 0, dilation: 1 };
-      return [conventions.call(`torch.nn.ConvTranspose${rank}d`, [...conventions.channels, s.kernel],
-        { stride, padding, output_padding, dilation }, defaults)];
+      const defaults = { stride: 1, padding: 0, output_padding: 0, dilation: 1, bias: "True" };
+      const keywords = { stride, padding, output_padding, dilation, bias: conventions.bool(s.bias) };
+      return [conventions.call(`torch.nn.ConvTranspose${rank}d`, [...s.channels, s.kernel], keywords,
+        defaults)];
     },
 
     keras(s, axis, rank) {
@@ -58,11 +60,12 @@ const conventions = {
         for (const extra of extras) {
           const [lo, hi] = conventions.keras(name, extra, axis);
           if (lo !== axis.lo || hi !== axis.hi) continue;
-          const defaults = { strides: 1, padding: '"valid"', output_padding: null, dilation_rate: 1 };
+          const defaults = { strides: 1, padding: '"valid"', output_padding: null, dilation_rate: 1,
+            use_bias: "True" };
           const keywords = { strides: s.stride, padding: `"${name}"`, output_padding: extra,
-            dilation_rate: s.dilation };
+            dilation_rate: s.dilation, use_bias: conventions.bool(s.bias) };
           return [conventions.call(`keras.layers.Conv${rank}DTranspose`,
-            [conventions.channels[1], s.kernel], keywords, defaults)];
+            [s.channels[1], s.kernel], keywords, defaults)];
         }
       const pairs = Array(rank).fill(`(${axis.lo}, ${axis.hi})`).join(", ");
       return [null, `no padding name of Keras crops ${pairs}`];
@@ -73,7 +76,8 @@ const conventions = {
       const keywords = {
         strides: conventions.list(rank, s.stride), padding: pads,
         rhs_dilation: s.dilation === 1 ? 1 : conventions.list(rank, s.dilation),
-        dimension_numbers: `("N${space}C", "${space}OI", "N${space}C")`, transpose_kernel: "True",
+        dimension_numbers: `("N${space}C", "${space}${s.flip_kernel ? "IO" : "OI"}", "N${space}C")`,
+        transpose_kernel: conventions.bool(!s.flip_kernel),
       };
       return [conventions.call("jax.lax.conv_transpose", ["x", "w"], keywords, { rhs_dilation: 1 })];
     },
@@ -83,10 +87,12 @@ const conventions = {
       const makes = ([lo, hi]) => lo === axis.lo && hi === axis.hi;
       const padding = makes(same) ? '"SAME"' : makes(valid) ? '"VALID"' : conventions.pads(axis, rank);
       const keywords = { strides: s.stride, padding, kernel_dilation: s.dilation,
-        transpose_kernel: "True", rngs: "rngs" };
-      const defaults = { strides: 1, padding: '"SAME"', kernel_dilation: 1 };
+        transpose_kernel: conventions.bool(!s.flip_kernel), use_bias: conventions.bool(s.bias),
+        rngs: "rngs" };
+      const defaults = { strides: 1, padding: '"SAME"', kernel_dilation: 1,
+        transpose_kernel: "False", use_bias: "True" };
       return [conventions.call("flax.nnx.ConvTranspose",
-        [...conventions.channels, conventions.tuple(rank, s.kernel)], keywords, defaults)];
+        [...s.channels, conventions.tuple(rank, s.kernel)], keywords, defaults)];
     },
 
     onnx(s, axis, rank) {
@@ -97,7 +103,7 @@ const conventions = {
       const defaults = { strides: conventions.list(rank, 1), pads: conventions.list(2 * rank, 0),
         output_padding: conventions.list(rank, 0), dilations: conventions.list(rank, 1) };
       return [conventions.call("onnx.helper.make_node",
-        ['"ConvTranspose"', '["X", "W", "B"]', '["Y"]'], keywords, defaults)];
+        ['"ConvTranspose"', s.bias ? '["X", "W", "B"]' : '["X", "W"]', '["Y"]'], keywords, defaults)];
     },
   },
 

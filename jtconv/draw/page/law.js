@@ -29,6 +29,21 @@ const law = {
     return pairs;
   },
 
+  // The size of the output, in words and in numbers.
+  size({ input, kernel, stride, padding, output_padding, dilation }) {
+    const words = "out = (in - 1)*stride - 2*padding + dilation*(kernel - 1) + output_padding + 1";
+    const { output } = law.axis({ input, kernel, stride, padding, output_padding, dilation });
+    const numbers = `(${input} - 1)*${stride} - 2*${padding} + ${dilation}*(${kernel} - 1)`;
+    return { words, numbers: `${numbers} + ${output_padding} + 1 = ${output}` };
+  },
+
+  // How many taps reach each output cell.
+  reached(solved) {
+    const counts = Array(solved.outputs.length).fill(0);
+    for (const p of solved.products) counts[law.flat(p.m, solved.axis.output)]++;
+    return counts;
+  },
+
   // Fewest and most taps over the phases of the output, away from its edges.
   overlap(axis) {
     const counts = Array(axis.stride).fill(0);

@@ -19,10 +19,12 @@ function rebuild() {
     w: new Grid(find("w"), rank, axis.span, kernel.map((c) => ({ ...c, at: spread(c.at) })), phases),
     v: new Grid(find("v"), rank, axis.span, kernel.map((c) => ({ ...c, at: spread(flip(c.at)) })), phases),
     y: new Grid(find("y"), rank, canvasSize(axis), outputCells(), phases),
+    n: new Grid(find("n"), rank, axis.output, tapCounts(), phases),
     z: new Grid(find("z"), rank, axis.output + axis.span - 1, dilatedCells(), phases),
   };
   matrix.layout(problem, find("matrix").parentElement.clientWidth);
   listFacts();
+  listLegend();
   listConventions();
   state.cursor = null;
   goTo(stepCount());
@@ -33,11 +35,18 @@ function outputCells() {
   const { axis, rank } = problem;
   return law.cells(rank, canvasSize(axis)).map((at) => {
     const m = at.map((one) => one - axis.lo);
-    if (m.some((one) => one < 0 || one >= axis.output)) return { at, kind: "cut" };
+    if (m.some((one) => one < 0 || one >= axis.output)) return { at, kind: "cut", value: m.join(",") };
     const flat = law.flat(m, axis.output), value = problem.y[flat];
     const long = String(value).length > 3 ? " long" : "";
     return { at, value, key: String(flat), kind: `phase${long}`, phase: law.phase(axis, m) };
   });
+}
+
+// How many taps reach each cell of the output: where this is uneven there is a checkerboard.
+function tapCounts() {
+  const { axis, outputs } = problem, counts = law.reached(problem);
+  return outputs.map((at, flat) => ({ at, value: counts[flat], kind: "phase", phase: law.phase(axis, at),
+    key: String(flat) }));
 }
 
 // The input dilated: zeros between and around its cells, less what the padding crops.

@@ -1,4 +1,5 @@
 // The sliders: what they offer, where they stand, and the address that remembers it.
+// START is where the page was made to start: sliders reach it, however far it is.
 "use strict";
 
 const SLIDERS = {
@@ -6,13 +7,17 @@ const SLIDERS = {
   padding: ["padding", 0, 6], output_padding: ["output padding", 0, 3], dilation: ["dilation", 1, 3],
 };
 
-const DEFAULTS = { rank: 2, input: 3, kernel: 3, stride: 2, padding: 0, output_padding: 0, dilation: 1 };
+for (const [name, range] of Object.entries(SLIDERS)) range[2] = Math.max(range[2], START[name]);
 
 // The settings live in the address, so that a link or a reload keeps them.
 function fromAddress() {
   const pairs = new URLSearchParams(location.hash.slice(1));
-  const known = [...pairs].filter(([name, value]) => name in DEFAULTS && /^\d+$/.test(value));
+  const known = [...pairs].filter(([name, value]) => (name === "rank" || name in SLIDERS) && /^\d+$/.test(value));
   return Object.fromEntries(known.map(([name, value]) => [name, Number(value)]));
+}
+
+function inAddress() {
+  return ["rank", ...Object.keys(SLIDERS)].map((name) => [name, state.settings[name]]);
 }
 
 function buildControls() {
@@ -38,7 +43,9 @@ function limits(settings) {
   const extra = Math.min(SLIDERS.output_padding[2], Math.max(stride, dilation) - 1);
   const output_padding = Math.min(settings.output_padding, extra);
   const most = Math.min(SLIDERS.padding[2], Math.floor((full + output_padding - 1) / 2));
-  return { output_padding: extra, padding: most, input: settings.rank === 1 ? 8 : 6 };
+  const usual = settings.rank === 1 ? 8 : 6;
+  const widest = settings.rank === START.rank ? Math.max(usual, START.input) : usual;
+  return { output_padding: extra, padding: most, input: widest };
 }
 
 function change(changes) {
@@ -56,7 +63,7 @@ function change(changes) {
   for (const radio of document.getElementsByName("rank"))
     radio.checked = Number(radio.value) === state.settings.rank;
   find("trouble").textContent = law.trouble(state.settings);
-  history.replaceState(null, "", `#${new URLSearchParams(state.settings)}`);
+  history.replaceState(null, "", `#${new URLSearchParams(inAddress())}`);
   stop();
   rebuild();
 }

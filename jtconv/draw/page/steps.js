@@ -49,6 +49,7 @@ function show() {
   grids.z.show(text(now.inputs));
   grids.w.show(text(now.taps));
   grids.v.show(text(now.taps));
+  grids.n.show(text(now.outputs));
   grids.y.show(text(now.outputs), (key) => known(Number(key)), (key) => value(Number(key)));
   const corners = [...now.inputs].map((i) => problem.inputs[i].map((one) => one * axis.stride));
   grids.y.frame(corners, axis.span);

@@ -38,11 +38,37 @@ function listFacts() {
     value.id = `fact-${name.replace(" ", "-")}`;
     return [term, value];
   }));
+  const size = law.size(state.settings), soft = document.createElement("span");
+  soft.textContent = size.words;
+  find("size-law").replaceChildren(soft, ` = ${size.numbers}`);
   const { stride, dilation, lo } = axis, times = (n, letter) => (n === 1 ? letter : `${n}${letter}`);
   find("place").textContent = `${times(stride, "i")} + ${times(dilation, "t")}${lo ? ` − ${lo}` : ""}`;
 }
 
+// What the colours mean: a chip for each phase of the output, and one for what is no product.
+function listLegend() {
+  const { axis, rank, phases } = problem;
+  const residues = law.cells(rank, axis.stride);
+  const chips = [
+    ["phase", `phases of y: place modulo stride, ${residues[0].join(", ")} to ${residues.at(-1).join(", ")}`],
+    ["lit", "in this step"], ["zero", "inserted zero, or not there yet"],
+    ["cut", "cropped by the padding, with its place in y"],
+  ];
+  find("legend").replaceChildren(...chips.map(([kind, text]) => {
+    const item = document.createElement("li"), chip = document.createElement("span");
+    chip.className = `chip ${kind}`;
+    if (kind === "phase") {
+      const stops = residues.slice(0, 8).map((_, phase) => `oklch(var(--accent) ${hue(phase, phases)})`);
+      chip.style.background = `linear-gradient(90deg, ${[...stops, stops[0]].slice(0, Math.max(2, stops.length)).join(", ")})`;
+    }
+    item.append(chip, text);
+    return item;
+  }));
+}
+
 function listConventions() {
+  const [into, out] = state.settings.channels;
+  find("channels").textContent = `with ${into} channels in and ${out} out`;
   find("conventions").replaceChildren(...conventions.toText(state.settings).map(({ framework, call, whyNot }) => {
     const item = document.createElement("li"), code = document.createElement("code");
     item.append(Object.assign(document.createElement("b"), { textContent: framework }), code);

@@ -130,7 +130,7 @@ def _torch_dropout(nn: Any, layer: nnx.Dropout, _: int) -> Any:
     if shared != tuple(range(-1 - rank, -1)) or rank > 3:
         raise ValueError(
             f"layer has broadcast_dims={shared}; torch's have none or all spatial axes, counted "
-            "from behind: (-2,), (-3, -2) or (-4, -3, -2)."
+            "from the end: (-2,), (-3, -2) or (-4, -3, -2)."
         )
     module = getattr(nn, f"Dropout{rank}d" if rank else "Dropout")(layer.rate)
     return module.train(not layer.deterministic)

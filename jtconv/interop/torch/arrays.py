@@ -34,7 +34,7 @@ def space(x: Any, rank: int) -> range:
     """The spatial axes of ``(*batch, *spatial, C)``, of which there must be ``rank``."""
     if jnp.ndim(x) not in (rank + 1, rank + 2):
         raise ValueError(
-            f"inputs must have {rank} spatial axes, the channels behind them, and a batch in "
+            f"inputs must have {rank} spatial axes, the channels after them, and a batch in "
             f"front or none, got {jnp.shape(x)}."
         )
     return range(jnp.ndim(x) - 1 - rank, jnp.ndim(x) - 1)

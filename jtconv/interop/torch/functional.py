@@ -9,11 +9,13 @@ from jax.typing import ArrayLike
 
 from jtconv.conventions import torch
 from jtconv.interop import call
+from jtconv.problem import arguments
+from jtconv.typing import PerAxis
 
 _NAMES = call.Names("input", "weight")
-PerAxis = int | tuple[int, ...]
 
 
+@arguments.suggests
 def conv_transpose1d(
     input: ArrayLike,
     weight: ArrayLike,
@@ -33,6 +35,7 @@ def conv_transpose1d(
     return _transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@arguments.suggests
 def conv_transpose2d(
     input: ArrayLike,
     weight: ArrayLike,
@@ -52,7 +55,7 @@ def conv_transpose2d(
         stride, dilation: distance between the outputs of neighbouring input cells, and between
             neighbouring kernel cells; an int or one per axis.
         padding: cells cropped on both sides of the full output, >= 0.
-        output_padding: cells added behind, below stride or dilation.
+        output_padding: cells added at the end, below stride or dilation.
         groups: groups of channels.
 
     Returns:
@@ -69,6 +72,7 @@ def conv_transpose2d(
     return _transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@arguments.suggests
 def conv_transpose3d(
     input: ArrayLike,
     weight: ArrayLike,

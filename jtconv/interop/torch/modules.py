@@ -6,6 +6,7 @@ which each part has a file beside this one.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flax import nnx
@@ -34,7 +35,11 @@ FROM_NNX: dict[type, Any] = {
 }
 
 
-def to_nnx(module: torch.nn.Module, rngs: nnx.Rngs | None = None) -> Any:
+# What moves a module of a class that is not torch's own: the module to a layer or function.
+Own = Mapping[type, Callable[[Any], Any]]
+
+
+def to_nnx(module: torch.nn.Module, rngs: nnx.Rngs | None = None, *, own: Own | None = None) -> Any:
     """A torch module as a flax.nnx layer with the same weights, to the bit.
 
     The layer is channels last, as all of Flax: where torch takes ``x``, ``(N, C, *spatial)``,
@@ -51,27 +56,46 @@ def to_nnx(module: torch.nn.Module, rngs: nnx.Rngs | None = None) -> Any:
             and Unflatten. Pruned ones too, or under ``weight_norm``, ``spectral_norm`` or
             another parametrization: the weight that this makes is taken.
         rngs: where dropout takes its numbers from; ``nnx.Rngs(0)`` if None.
+        own: what moves modules of classes that are not torch's, as ``{Snake: snake_to_nnx}``: each
+            function is given the module and returns a layer, or a function of a channels-last
+            array. It comes before what is known here, also for subclasses.
 
     Returns:
         A layer, such as a :class:`jtconv.nnx.ConvTranspose` or a ``flax.nnx.Sequential``, or a
-        function where the module has nothing to learn.
+        function where the module has nothing to learn. A transposed convolution keeps its kernel
+        as torch does, which is ``transpose_kernel=True`` in Flax: its array means something else
+        to a layer without. :func:`jtconv.interop.flax.to_nnx` with ``transpose_kernel=False`` puts
+        it in the other order, and :func:`jtconv.interop.flax.to_linen` in that of its target.
 
     Raises:
         TypeError: for a module that has no counterpart, naming it and where it is, as in
-            ``module[1].block[0]``, and for a subclass with a ``forward`` of its own.
+            ``module[1].block[0]``, and for a subclass with a ``forward`` of its own; for a
+            state_dict, of which :func:`from_state_dict` takes one layer.
         ImportError: where torch is not installed.
     """
-    return _to_nnx(load("torch").nn, module, nnx.Rngs(0) if rngs is None else rngs, "module")
+    if isinstance(module, Mapping):
+        raise TypeError(
+            "module is a mapping: a state_dict holds weights, but no strides and no order. For one "
+            "layer write torch.from_state_dict(state_dict, prefix, stride=...); for a whole "
+            "module make it, module.load_state_dict(state_dict), and pass the module."
+        )
+    nn = load("torch").nn
+    return _to_nnx(nn, module, nnx.Rngs(0) if rngs is None else rngs, own or {}, "module")
 
 
-def _to_nnx(nn: Any, module: Any, rngs: nnx.Rngs, path: str) -> Any:
+def _to_nnx(nn: Any, module: Any, rngs: nnx.Rngs, own: Own, path: str) -> Any:
+    mover = next((own[kind] for kind in type(module).__mro__ if kind in own), None)
     try:
+        if mover is not None:
+            return mover(module)
         if not is_one_of(module, (nn.Sequential,), "forward"):
             return _row(nn, module).to_nnx(module, rngs)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{path}: {error}") from None
     children = module.named_children()
-    return nnx.Sequential(*(_to_nnx(nn, child, rngs, _at(path, name)) for name, child in children))
+    return nnx.Sequential(
+        *(_to_nnx(nn, child, rngs, own, _at(path, name)) for name, child in children)
+    )
 
 
 def _at(path: str, name: str) -> str:
@@ -88,7 +112,8 @@ def _row(nn: Any, module: Any) -> Function | Layer:
             return rows[kind]
     raise TypeError(
         f"{type(module).__module__}.{type(module).__name__} has no counterpart here. These have: "
-        f"Sequential, {', '.join(LAYERS | FUNCTIONS)}."
+        f"Sequential, {', '.join(LAYERS | FUNCTIONS)}. Say how it moves: "
+        f"to_nnx(module, own={{{type(module).__name__}: function}})."
     )
 
 
@@ -100,7 +125,7 @@ def from_nnx(layer: Any) -> torch.nn.Module:
             what :func:`to_nnx` can give.
 
     Raises:
-        ValueError: for what torch cannot express, such as crops that are longer behind.
+        ValueError: for what torch cannot express, such as crops that are longer at the end.
         TypeError: for a layer that has no counterpart, naming it.
         ImportError: where torch is not installed.
     """

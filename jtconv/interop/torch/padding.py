@@ -24,7 +24,7 @@ def pairs_of(padding: Any, rank: int) -> Pairs:
 
 
 def pad(x: jax.Array, pairs: Pairs, mode: str) -> jax.Array:
-    """By cells of the array itself, in front and behind of its spatial axes; negative crops."""
+    """By cells of the array itself, in front and at the end of its spatial axes; negative crops."""
     pads = [(0, 0)] * x.ndim
     for axis, pair in zip(space(x, len(pairs)), pairs, strict=True):
         _check(x.shape[axis], pair, mode)

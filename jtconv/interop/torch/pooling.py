@@ -28,7 +28,7 @@ class _Window(NamedTuple):
 
     @property
     def pads(self) -> tuple[int, int]:
-        """Cells in front, and as many behind as the last window reads."""
+        """Cells in front, and as many at the end as the last window reads."""
         span = self.dilation * (self.size - 1) + 1
         return self.pad, max((self.out - 1) * self.stride + span - self.n - self.pad, 0)
 

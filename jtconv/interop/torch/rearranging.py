@@ -45,7 +45,7 @@ def flatten(x: jax.Array, start_dim: int = 1, end_dim: int = -1) -> jax.Array:
     """torch's axes from one to the other as one, in torch's order."""
     first, last = (_within(x, dim) for dim in (start_dim, end_dim))
     if first > last:
-        raise ValueError(f"start_dim={start_dim} lies behind end_dim={end_dim} in {x.shape}.")
+        raise ValueError(f"start_dim={start_dim} comes after end_dim={end_dim} in {x.shape}.")
     x = channels_first(x)
     shape = x.shape[:first], math.prod(x.shape[first : last + 1]), x.shape[last + 1 :]
     return channels_last(x.reshape(*shape[0], shape[1], *shape[2]))

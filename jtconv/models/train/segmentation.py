@@ -76,7 +76,7 @@ class Segmenter(nnx.Module):
         return Results(metrics, {"overlay": grid([shown, *answers])})
 
     def found(self, pictures: np.ndarray) -> np.ndarray:
-        """The class of every pixel, as the net sees it."""
+        """The class of every pixel, as the net names it."""
         net: Any = frozen(self.net)
         name = nnx.jit(lambda net, batch: net(centred(batch)).argmax(-1))
         parts = np.split(pictures, len(pictures) // _JUDGED_AT_ONCE)
