@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
 from bench import (
+    fit,
     gpu,
     implementations,
     machine,
     overhead,
+    regret,
     report,
     row,
     streaming,
@@ -24,14 +26,14 @@ from bench import (
     table,
 )
 from bench.cases import SizeName, select
-from bench.compiled import command, timed
+from bench.compiled import command, programs, timed
 from bench.compiled.programs import Setting
 from bench.networks import run as networks
 from bench.problem import ANSWERS, MODES, SIDES, Mode, Sweep
 
 DTYPES = {"f32": ("float32",), "bf16": ("bfloat16",), "both": ("float32", "bfloat16")}
 WHAT: dict[str, tuple[Mode, ...]] = {"both": MODES, "all": (*MODES, "activated"), "sides": SIDES}
-SETTINGS: dict[str, tuple[Setting, ...]] = {"lone": ("lone",), "chain": ("chain",)}
+SETTINGS: dict[str, tuple[Setting, ...]] = {name: (name,) for name in programs.SETTINGS}
 SETTINGS["both"] = ("lone", "chain")
 WHAT |= {name: (name,) for name in ANSWERS}
 
@@ -54,6 +56,15 @@ def bench(
     patience: Annotated[float, typer.Option(help="Longest single run waited for, in s.")] = 10,
     torch_compile: Annotated[bool, typer.Option(help="torch.compile as a variant more.")] = False,
     tf32: Annotated[bool, typer.Option(help="TF32 on GPUs, for everybody.")] = True,
+    random: Annotated[
+        bool, typer.Option("--regret", help="Judge the choice on layers drawn at random.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of --regret: which layers.")] = 7,
+    layers: Annotated[int, typer.Option(help="Of --regret: how many of a dtype.")] = 40,
+    minutes: Annotated[float, typer.Option(help="Of --regret: longest time measured.")] = 60,
+    fit_files: Annotated[
+        list[Path], typer.Option("--fit", help="Files of --regret: fit the CPU model to them.")
+    ] = [],  # noqa: B006
     python: Annotated[
         bool, typer.Option("--overhead", help="What calls, tracing and the import cost in Python.")
     ] = False,
@@ -62,9 +73,9 @@ def bench(
     ] = False,
     compile_for: Annotated[
         str | None,
-        typer.Option("--compile", help="v5e, v6e: count what XLA compiles; run nothing."),
+        typer.Option("--compile", help="v5e, v6e, h100: count what XLA compiles; run nothing."),
     ] = None,
-    setting: Annotated[str, typer.Option(help="Of --compile: lone, chain, both")] = "lone",
+    setting: Annotated[str, typer.Option(help="Of --compile: bare, lone, chain, both")] = "lone",
     rows: Annotated[Path | None, typer.Option(help="Of --compile: keep and go on here.")] = None,
     jobs: Annotated[int, typer.Option(help="Of --compile: processes.")] = 1,
     json: Annotated[Path | None, typer.Option(help="Write everything measured here.")] = None,
@@ -92,6 +103,14 @@ def bench(
     if compare_files:
         regressions = report.compare(console, *map(report.load, compare_files))
         raise typer.Exit(1 if regressions else 0)
+    if fit_files:
+        console.print(fit.run(fit_files))
+        raise typer.Exit
+    if random:
+        dtypes = DTYPES[choice("--dtype", dtype, DTYPES)]
+        drawn = regret.Sweep(seed, layers, dtypes, rounds, minutes)
+        regret.run(drawn, load, json, console)
+        raise typer.Exit
     if load:
         results = report.load(load)
     elif suite == "gpu":

@@ -17,6 +17,7 @@ from typing import cast
 
 from bench import implementations, row
 from bench.cases import Case, SizeName, select
+from bench.compiled import programs
 from bench.compiled.programs import Part
 from bench.implementations import Implementation
 from bench.problem import MODES, SIDES, Problem, Sweep
@@ -32,8 +33,8 @@ LAYERS = (
     *("pose1", "dac2", "stride1", "volume3", "unet2", "encodec1", "stylegan2", "hifigan3"),
     *("fcn8s_upscore8", "maskrcnn", "dpt2", "vae"),
 )
-# What a library runs, or one fused loop does; kernels of our own are asked for by name.
-FORMS = ("dilated", "gemm", "phases", "taps", "dense", "fold")
+# Kernels of our own are asked for by name.
+FORMS = programs.GPU_FORMS
 PEERS = ("lax", "torch")
 
 
@@ -78,16 +79,10 @@ def _forms(problem: Problem, methods: tuple[str, ...]) -> Iterator[str]:
     case, side = problem.case, cast(Side, problem.mode)
     task = Part(case, side, problem.data.dtype, "cuda").task
     for name in methods:
-        if name in FORMS and not _is_of_use(name, case):
+        if name in FORMS and not programs.is_of_use(name, case):
             continue
         if choose.refusal(name, task) is None:
             yield f"jtconv[{name}]"
-
-
-def _is_of_use(form: str, case: Case) -> bool:
-    """Taps are a loop on CUDA cores; the others are something else only with groups, in volumes."""
-    useful = {"taps": case.groups == case.channels[0], "dense": case.groups > 1}
-    return (useful | {"fold": case.rank == 3}).get(form, True)
 
 
 def _measured(items: list[Wanted], sampling: row.Sampling) -> Iterable[Row]:

@@ -28,28 +28,25 @@ from bench.timing import Runner
 from jtconv.models import HiFiGAN
 from jtconv.nnx import StreamState, stream
 
-MELS, FEATURES = 80, 128  # HiFi-GAN V2's
+MELS = 80
+WIDTHS = {"V2": 128, "V1": 512}  # features of HiFi-GAN's first layer, in its paper
 FRAMES = 64  # of the whole
 PIECES = (1, 4, 16)
 BUDGET_S = 10.0  # clock time for the samples of one program
 
 
-def run(rounds: int, features: int = FEATURES, frames: int = FRAMES) -> dict[str, Any]:
+def run(rounds: int, frames: int = FRAMES) -> dict[str, Any]:
     """Check every length of a piece, then time all programs in turns; a report as it goes to JSON.
 
     Args:
         rounds: samples of each program.
-        features: of the generator's first layer.
         frames: of the whole.
     """
     about = machine.describe()
-    model = HiFiGAN(MELS, features, padding="CAUSAL", rngs=nnx.Rngs(0))
     draw = np.random.default_rng(0)
     mel = jnp.asarray(draw.normal(size=(1, frames, MELS)), jnp.float32)
-    seen = frames_seen(model, mel)
-    rows = measure(model, mel, seen, rounds)
-    plan = {"suite": "streaming", "rounds": rounds, "budget_s": BUDGET_S}
-    plan |= {"features": features, "frames": frames, "frames_seen": seen}
+    rows = [row for name in WIDTHS for row in measure(name, mel, rounds)]
+    plan = {"suite": "streaming", "rounds": rounds, "budget_s": BUDGET_S, "frames": frames}
     return {"schema": report.SCHEMA, "machine": about, "plan": plan, "limits": {}, "rows": rows}
 
 
@@ -64,18 +61,20 @@ def frames_seen(model: HiFiGAN, mel: jax.Array) -> int:
     return int(mel.shape[1] - jnp.argmax(reached))
 
 
-def measure(model: HiFiGAN, mel: jax.Array, seen: int, rounds: int) -> list[Row]:
-    """A row for each length of a piece."""
-    frames = mel.shape[1]
+def measure(name: str, mel: jax.Array, rounds: int) -> list[Row]:
+    """A row for each length of a piece, of the generator of this name."""
+    model = HiFiGAN(MELS, WIDTHS[name], padding="CAUSAL", rngs=nnx.Rngs(0))
+    frames, seen = mel.shape[1], frames_seen(model, mel)
     whole = program(model, mel)
     expected = whole.call(0)[0]
     programs, rows = {("whole", frames): whole}, []
-    for n in track(PIECES, "streaming", console=Console(stderr=True)):
+    for n in track(PIECES, f"HiFi-GAN {name}", console=Console(stderr=True)):
         step = program(stream(model, 1), mel[:, :n])
         programs["jtconv", n] = step
         programs["window", n] = program(model, mel[:, : n + seen - 1])
         programs["piece alone", n] = program(model, mel[:, :n])
-        about = {"case": f"HiFi-GAN, {n} of {frames} frames", "mode": "step", "dtype": "float32"}
+        case = f"HiFi-GAN {name}, {n} of {frames} frames"
+        about = {"case": case, "mode": "step", "dtype": "float32", "frames_seen": seen}
         held = sum(state.nbytes for state in jax.tree.leaves(step.sets[0][0]))
         error = largest_error(step, mel, expected)
         rows.append(about | {"frames": n, "state_bytes": held, "error": error})

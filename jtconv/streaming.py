@@ -226,6 +226,7 @@ class Stream:
         x = dtypes.array("x", x)
         dtypes.check_same_dtype(self.w, "x", x, "w")
         self.call.check_state(state, x.shape)
+        self.call.check_length(x.shape)
         y: tuple[jax.Array, jax.Array] = _step(self, x, jnp.asarray(state))
         return y
 

@@ -193,8 +193,7 @@ def _of_convolution(layer: Any) -> dict[str, Any]:
     given = layer.kernel_size, layer.strides, layer.padding, layer.kernel_dilation
     return {
         **flax.conv_keywords(*given, layer.feature_group_count),
-        # Flax's layer is computed as Flax does: by XLA's own convolution.
-        "method": "auto" if ours else "dilated",
+        "method": "dilated",  # XLA's own convolution, as Flax computes it
         "precision": layer.precision,
         "preferred_element_type": getattr(layer, "preferred_element_type", None),
     }

@@ -6,6 +6,7 @@
     hlo         the text of a compiled program: instructions and the bytes that they move
     meters      which meter counts for which chip
     tpu         compiling for TPUs, and what each operation takes there
+    gpu         compiling for an H100, and the kernels and library calls of a program
     llo         how many cycles the machine code of one operation runs
     timeline    the operations of a program in order, with copies beside them
     sweep       every layer, side and form, each within a time limit

@@ -53,6 +53,18 @@ def computations(text: str) -> tuple[dict[str, list[Instruction]], str]:
     return bodies, entry
 
 
+def sizes(shape: str) -> list[int]:
+    """Of the axes of an array; of a tuple's, its first."""
+    found = _ARRAY.search(shape)
+    return [int(n) for n in found[2].split(",") if n] if found else []
+
+
+def item_bytes(shape: str) -> float:
+    """Of one number of it."""
+    found = _ARRAY.search(shape)
+    return _BYTES.get(found[1], 4) if found else 4
+
+
 def arrays(shape: str) -> list[str]:
     """The arrays of a shape that may be a tuple, without the counters of asynchronous copies."""
     return [found[0] for found in _ARRAY.finditer(shape) if found[1] in _BYTES and found[2]]
@@ -86,6 +98,19 @@ def read_bytes(fused: list[Instruction], number: int, shape: str) -> float:
             if users and all(i.opcode in ("slice", "dynamic-slice") for i in users):
                 return min(whole, sum(memory_bytes(i.shape) for i in users))
     return whole
+
+
+def moved_bytes(
+    i: Instruction, shapes: dict[str, str], bodies: dict[str, list[Instruction]]
+) -> float:
+    """Bytes that an instruction reads and writes, given the shapes of its operands."""
+    fused = bodies.get(i.attribute(r"calls=%([\w.\-]+)") or "", [])
+    read = [read_bytes(fused, n, shapes.get(o, "")) for n, o in enumerate(i.operands)]
+    moved = memory_bytes(i.shape) + sum(read)
+    if "dynamic-update-slice" in i.name and read:  # in place: only the slice is written
+        others = sum(r for r in read if r < max(read))
+        moved = min(moved, 2 * others + updated_bytes(fused))
+    return moved
 
 
 def updated_bytes(fused: list[Instruction]) -> float:

@@ -7,19 +7,30 @@ from typing import Any, Protocol
 
 import jax
 
-from bench.compiled import tpu
+from bench.compiled import gpu, tpu
 from jtconv.problem.task import Task
 
 
 class Count(Protocol):
     """What a program takes, as far as its compiler's output tells."""
 
-    us: float
     temporary_bytes: int
 
     @property
-    def cycles(self) -> float:
-        """Of all operations."""
+    def us(self) -> float:
+        """Microseconds, by a model."""
+
+    @property
+    def cycles(self) -> float | None:
+        """Of all operations, where the machine code tells."""
+
+    @property
+    def multiply_adds(self) -> float | None:
+        """Zeros included, where the text tells."""
+
+    @property
+    def calls(self) -> int | None:
+        """Of a library, where there is one."""
 
     @property
     def bytes(self) -> float:
@@ -30,7 +41,7 @@ class Count(Protocol):
         """Operations launched."""
 
     @property
-    def lost(self) -> int:
+    def lost(self) -> int | None:
         """Operations whose cycles are an estimate of somebody else's."""
 
 
@@ -58,7 +69,7 @@ class Meter(Protocol):
         """The least that a side can take."""
 
 
-METERS: dict[str, Meter] = {"v5e": tpu, "v6e": tpu}
+METERS: dict[str, Meter] = {"v5e": tpu, "v6e": tpu, "h100": gpu}
 
 
 def of(chip: str) -> Meter:

@@ -1,5 +1,6 @@
 """One side of a layer as a program to compile: by a method of ours or by ``jax.lax``.
 
+    bare     by itself
     lone     by itself, x and y laid out as the compiler likes them best, with a bias and a ReLU
              behind it; a kernel gradient bare
     chain    between two of XLA's own convolutions with kernels of 3, as in a network, whose
@@ -25,11 +26,13 @@ from jtconv.algorithms.algorithm import compute
 from jtconv.dispatch import choose
 from jtconv.problem.task import SIDES, Side, Task
 
-Setting = Literal["lone", "chain"]
-SETTINGS: tuple[Setting, ...] = ("lone", "chain")
+Setting = Literal["bare", "lone", "chain"]
+SETTINGS: tuple[Setting, ...] = ("bare", "lone", "chain")
 ALL_SIDES: tuple[Side, ...] = SIDES["conv_transpose"]
 PEER = "lax"
 AUTO = "auto"
+# What a library runs on a GPU, or one fused loop does.
+GPU_FORMS = ("dilated", "gemm", "phases", "taps", "dense", "fold")
 Shape = tuple[int, ...]
 
 
@@ -62,6 +65,20 @@ def forms(part: Part) -> list[str]:
     return [PEER, *(name for name in ALGORITHMS if choose.refusal(name, task) is None)]
 
 
+def forms_of_use(part: Part) -> list[str]:
+    """Those, what ``auto`` takes among them, without any that could only be worse on a GPU."""
+    if part.platform != "cuda":
+        return forms(part)
+    useful = {name for name in GPU_FORMS if is_of_use(name, part.case)} | {PEER, method(part)}
+    return [name for name in forms(part) if name in useful]
+
+
+def is_of_use(form: str, case: Case) -> bool:
+    """Taps are a loop on CUDA cores; the others are something else only with groups, in volumes."""
+    useful = {"taps": case.groups == case.channels[0], "dense": case.groups > 1}
+    return (useful | {"fold": case.rank == 3}).get(form, True)
+
+
 def method(part: Part) -> str:
     """What ``auto`` takes."""
     return choose.automatic(part.task).method
@@ -88,6 +105,8 @@ def program(
     inner = _activated(part, operator(part, form))
     a, b, out = part.shapes
     arguments, free = [a, b], [True, part.side == "wgrad"]
+    if setting == "bare":
+        return inner, _structs(part, arguments), (free, part.side != "wgrad")
     if part.side != "wgrad":
         arguments, free = [a, b, out[-1:]], [True, False, False]
     if setting == "lone":

@@ -31,7 +31,10 @@ def by_side(rows: Iterable[Found]) -> dict[Key, dict[str, Found]]:
 
 def programs(rows: Sequence[Found], chosen: dict[Key, str]) -> Table:
     """A line a program, marked where it is what ``auto`` takes."""
-    heads = ("us", "lax / it", "of floor", "cycles", "MB", "temp MB", "ops", "lost", "compile s")
+    heads = (
+        *("us", "lax / it", "of floor", "cycles", "GMAC", "MB", "temp MB", "ops", "calls"),
+        *("lost", "compile s"),
+    )
     table = Table("chip", "setting", "dtype", "case", "side", "form", *heads)
     for column in table.columns[6:]:
         column.justify = "right"
@@ -47,9 +50,12 @@ def _numbers(row: Found, peer: Found | None) -> list[str]:
     if row.us is None:
         return [row.fault[:40]]
     ratio = f"{peer.us / row.us:.2f}" if peer and peer.us else "-"
-    rest = (row.cycles, row.mb, row.temporary_mb, row.operations, row.lost, row.compile_s)
+    rest = (
+        *(row.cycles, row.gmac, row.mb, row.temporary_mb, row.operations, row.calls),
+        *(row.lost, row.compile_s),
+    )
     share = f"{row.floor_us / row.us:.0%}" if row.floor_us else "-"
-    return [f"{row.us:.1f}", ratio, share, *map(str, rest)]
+    return [f"{row.us:.1f}", ratio, share, *("-" if n is None else str(n) for n in rest)]
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,8 @@ class Found:
     operations: int | None = None
     lost: int | None = None
     compile_s: float | None = None
+    gmac: float | None = None
+    calls: int | None = None
     fault: str = ""
 
     @property
@@ -115,7 +117,8 @@ def works(
                 for side in ALL_SIDES:
                     part = Part(case, side, dtype, meters.of(chip).PLATFORM)
                     can, chosen = programs.forms(part), programs.method(part)
-                    names = can if method == "all" else [programs.PEER, *method.split(",")]
+                    every = programs.forms_of_use(part)
+                    names = every if method == "all" else [programs.PEER, *method.split(",")]
                     named = [chosen if name == programs.AUTO else name for name in names]
                     for form in dict.fromkeys(named):
                         if form in can and not programs.is_peers(part, form):
@@ -209,13 +212,19 @@ def compile_one(work: Program) -> Found:
         *work.key,
         round(cost.us, 1),
         round(meter.floor_us(task, work.chip), 1) if task else None,
-        round(cost.cycles),
+        _rounded(cost.cycles, 0),
         round(cost.bytes / 1e6, 1),
         round(cost.temporary_bytes / 1e6, 1),
         cost.count,
         cost.lost,
         round(time.process_time() - start, 1),
+        _rounded(cost.multiply_adds, 3, 1e9),
+        cost.calls,
     )
+
+
+def _rounded(value: float | None, digits: int, unit: float = 1.0) -> float | None:
+    return None if value is None else round(value / unit, digits)
 
 
 def append(file: Path, row: Found) -> None:
@@ -237,7 +246,7 @@ def load(file: Path) -> list[Found]:
 
 def _row(found: dict[str, str]) -> Found:
     words = ("chip", "setting", "dtype", "case", "side", "form", "fault")
-    whole = ("operations", "lost")
+    whole = ("operations", "lost", "calls")
     values: dict[str, Any] = {name: found[name] for name in words}
     for name in found.keys() - set(words):
         number = int if name in whole else float

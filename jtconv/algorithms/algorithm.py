@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import jax
 
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.task import Cost, Task
 
 
@@ -49,6 +50,14 @@ class Algorithm(Sides, Protocol):
         may then make NaN of numbers that it does not meet. Of no other operand does one reach
         more than the law says.
         """
+
+
+@runtime_checkable
+class Modelled(Protocol):
+    """An algorithm whose time on a CPU is modelled, and which is chosen by it."""
+
+    def work(self, task: Task) -> Work:
+        """What it does, counted: see `common.work`."""
 
 
 @runtime_checkable

@@ -19,7 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jtconv.algorithms.common import work as count
 from jtconv.algorithms.common import xla_conv
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import LANES, ROLES, Cost, Task
 
@@ -43,6 +45,13 @@ def cost(task: Task) -> Cost:
     """Products with zeros count, and the kernel that has them is held."""
     held = _kernel_bytes(task) if _joined(task) > 1 else 0
     return Cost(xla_conv.cost(_dense(task)).multiply_adds, held)
+
+
+def work(task: Task) -> Work:
+    """That of the convolution in fewer groups, and the kernel with its zeros written."""
+    dense = _dense(task)
+    zeros = count.moved("copied", dense.w_elements, task.y_channels_per_group)
+    return count.total(xla_conv.work(dense), zeros if _joined(task) > 1 else {}, count.CALL)
 
 
 def spreads(task: Task) -> str:

@@ -14,6 +14,6 @@ convolution arithmetic for deep learning", arXiv:1603.07285, relationship 14).
 
 from __future__ import annotations
 
-from jtconv.algorithms.common.xla_conv import cost, dgrad, fprop, refuse, spreads, wgrad
+from jtconv.algorithms.common.xla_conv import cost, dgrad, fprop, refuse, spreads, wgrad, work
 
-__all__ = ["cost", "dgrad", "fprop", "refuse", "spreads", "wgrad"]
+__all__ = ["cost", "dgrad", "fprop", "refuse", "spreads", "wgrad", "work"]

@@ -41,6 +41,7 @@ from jax import lax
 
 from jtconv.algorithms.common import arrays, circles
 from jtconv.algorithms.common.circles import Circle, Circles
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.task import ROLES, Cost, Task
 
 # Products of so many terms are written out at a time; a loop adds up the rest.
@@ -66,6 +67,20 @@ def cost(task: Task) -> Cost:
     number += complex_bytes * circles.frequencies(task, plan)
     held = sum(circles.transforms(task, plan)) * number
     return Cost(circles.multiply_adds(task, plan), held)
+
+
+def work(task: Task) -> Work:
+    """Transforms, and products of them."""
+    plan = circles.of(task)
+    numbers = sum(circles.transforms(task, plan)) * circles.points(plan)
+    phases = math.prod(task.geometry.stride) * circles.frequencies(task, plan)
+    pairs = task.batch * circles.tiles(plan) * task.x_channels_per_group * task.y_channels
+    return {
+        "calls": 5,
+        "transformed": numbers,
+        "butterflies": numbers * math.log2(max(circles.points(plan), 2)),
+        "complex products": pairs * phases,
+    }
 
 
 def note(task: Task) -> str:

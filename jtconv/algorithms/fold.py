@@ -22,6 +22,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jtconv.algorithms.common import arrays, subpixel, xla_conv
+from jtconv.algorithms.common import work as count
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.task import ROLES, Cost, Task
 
@@ -42,6 +44,17 @@ def cost(task: Task) -> Cost:
     folded = _folded(task)
     held = folded.x_elements + folded.y_elements
     return Cost(xla_conv.cost(folded).multiply_adds, held * task.accumulator.itemsize)
+
+
+def work(task: Task) -> Work:
+    """The convolution along the other axes, and copies of x, of the kernel and of y."""
+    folded, first, o = _folded(task), _first(task), task.y_channels_per_group
+    copies = count.moved("copied", folded.x_elements, task.x_channels_per_group)
+    kernel = count.moved("copied", folded.w_elements, o)
+    how = "depth to space" if task.side == "dgrad" else "space to depth"
+    blocks = count.moved(how, folded.y_elements, o) if first.stride > 1 else {}
+    terms = {"blocks": _shifts(first), count.TERMS: _shifts(first)}
+    return count.total(xla_conv.work(folded), copies, kernel, blocks, count.CALL, terms)
 
 
 def spreads(task: Task) -> str:

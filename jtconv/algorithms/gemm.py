@@ -12,6 +12,7 @@ from __future__ import annotations
 import jax
 
 from jtconv.algorithms.common import im2col, row_tiling
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.task import Cost, Task
 
 # Each block of taps is one term of the fused pass; past this many, XLA takes long to compile it.
@@ -43,6 +44,11 @@ def cost(task: Task) -> Cost:
 def spreads(task: Task) -> str:
     """What meets a tap that falls outside of y; and rows of zeros fill up the last row tile."""
     return row_tiling.spreads(task, _tiles(task))
+
+
+def work(task: Task) -> Work:
+    """That of the three steps, in row tiles."""
+    return im2col.work_of(task, _tiles(task))
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

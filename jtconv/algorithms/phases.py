@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 
 from jtconv.algorithms.common import arrays, stride1, subpixel, xla_conv
+from jtconv.algorithms.common import work as count
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Geometry, Phase
 from jtconv.problem.task import ROLES, Cost, Task
 
@@ -51,6 +53,23 @@ def spreads(task: Task) -> str:
     if filled or task.groups > 1 or task.side == "wgrad":
         return ROLES[task.side][:2]
     return "w"
+
+
+def work(task: Task) -> Work:
+    """That of all stride-1 problems, each with a call of its own, and of what joins them."""
+    g = task.geometry
+    if subpixel.possible(g):
+        return subpixel.work_of(task)
+    sizes, parts = _phase_sizes(g), []
+    for phases in itertools.product(*(a.phases for a in g)):
+        if all(p.taps for p in phases):
+            parts.append(stride1.work_of(_phase_task(task, phases, sizes)))
+            if task.side == "fprop":
+                parts.append(count.moved("copied", task.x_elements, task.x_channels))
+    terms = max((part.pop(count.TERMS, 0) for part in parts), default=0) + 5 * len(parts)
+    parts.append(subpixel.work_of_blocks(task, task.y_channels_per_group))
+    parts.append({count.TERMS: terms})
+    return count.total(*parts)
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jtconv.algorithms.common import arrays, matmul
+from jtconv.algorithms.common import work as count
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Cost, Task
 
@@ -30,6 +32,25 @@ def spreads(task: Task) -> str:
     """What meets a tap that falls outside of y, where zeros stand."""
     cut = task.side != "dgrad" and task.geometry.has_misses
     return ("w" if task.side == "fprop" else "x") if cut else ""
+
+
+def work(task: Task) -> Work:
+    """A product, and columns scattered or gathered by index."""
+    groups, c, columns = task.groups, task.x_channels_per_group, task.im2col_elements
+    width, calls = columns // max(task.rows * groups, 1), {"calls": 2.0}
+    kernel = count.moved("copied", task.w_elements, task.y_channels_per_group)
+    if task.side == "dgrad":
+        added = count.moved("scattered by index", columns, task.y_channels)
+        product = count.product(groups, task.rows, c, width)
+        return count.total(calls, kernel, added, product, {"written": task.y_elements})
+    gathered = count.moved("gathered by index", columns, task.y_channels)
+    padded = count.moved("copied", task.y_elements, task.y_channels)
+    if task.side == "fprop":
+        kernel = count.transposed(task.w_elements)
+        product = count.product(groups, task.rows, width, c)
+    else:
+        product = count.product(groups, c, task.rows, width, sums_rows=True)
+    return count.total(calls, kernel, gathered, padded, product)
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

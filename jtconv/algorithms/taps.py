@@ -25,6 +25,8 @@ import numpy as np
 from jax import lax
 
 from jtconv.algorithms.common import arrays, split_axes
+from jtconv.algorithms.common import work as count
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Block
 from jtconv.problem.task import Cost, Task
 
@@ -75,6 +77,70 @@ def spreads(task: Task) -> str:
     return "x" * g.has_misses + "y" * (g.x_size[0] % _tile_height(task) > 0)
 
 
+def work(task: Task) -> Work:
+    """Terms of the loop, by how they run in vectors, and what it reads and writes."""
+    terms = {"dgrad": _terms_of_dgrad, "fprop": _terms_of_fprop, "wgrad": _terms_of_wgrad}
+    blocks = task.geometry.block_count
+    loop = {"blocks of a loop": blocks, count.TERMS: blocks * len(task.geometry)}
+    return count.total(count.CALL, loop, terms[task.side](task))
+
+
+def _terms_of_dgrad(task: Task) -> Work:
+    g, c, o = task.geometry, task.x_channels_per_group, task.y_channels_per_group
+    counts = task.batch * math.prod(arrays.block_counts(g))
+    full = counts * math.prod(g.stride) * task.y_channels
+    terms = full * g.block_count * c
+    if c == 1 and g.groups > 1:
+        how = "loop terms, depthwise"
+    elif c > FEW:
+        how = "loop terms, summed channels"
+    else:
+        how = "loop terms, few channels" if g.groups == 1 else "loop terms, few channels of groups"
+    return {
+        how: terms,
+        "loop terms, one by one": terms / max(o, 1) if c > FEW and o < count.LANES else 0,
+        "loop results": task.y_elements,
+        "loop results, beyond cache": task.y_elements * count.beyond_cache(count.NUMBER * full),
+        "loop reads": counts * task.x_channels,
+    }
+
+
+def _terms_of_fprop(task: Task) -> Work:
+    g, c, o = task.geometry, task.x_channels_per_group, task.y_channels_per_group
+    terms = task.im2col_elements * c
+    if split_axes.is_depthwise(task):
+        strided = g.stride[-1] > 1
+        how = "row terms, depthwise strided" if strided else "row terms, depthwise"
+    else:
+        wide = g.groups == 1 and o <= FEW and c >= WIDE
+        how = "row terms, wide" if wide else "row terms"
+    rows = math.prod(g.kernel[:-1]) * len(g.axes[-1].blocks)
+    terms_each = 0.25 if split_axes.is_depthwise(task) else 1.0  # to compile: channels are summed
+    size = count.NUMBER * task.y_elements
+    return {
+        how: terms,
+        "row reads": task.y_elements,
+        "row reads, beyond cache": task.y_elements * count.beyond_cache(size),
+        "rows": rows,
+        count.TERMS: max(rows * terms_each - g.block_count, 0) * len(g),
+    }
+
+
+def _terms_of_wgrad(task: Task) -> Work:
+    g, height = task.geometry, _tile_height(task)
+    channels = task.x_channels_per_group * task.y_channels
+    taps, full = math.prod(g.kernel), task.batch * math.prod(arrays.block_counts(g))
+    full *= math.prod(g.stride) * task.y_channels
+    sums = task.batch * height * math.prod(g.x_size[1:]) * taps * channels
+    depthwise = split_axes.is_depthwise(task)
+    return {
+        "tile terms, depthwise" if depthwise else "tile terms": task.rows * taps * channels,
+        "tile sums": sums,
+        "tile sums, beyond cache": sums * count.beyond_cache(count.NUMBER * sums),
+        "tile reads": full + task.x_elements,
+    }
+
+
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
     """x, w -> y."""
     g, kernel = task.geometry, split_axes.of_kernel(w, task)
@@ -107,7 +173,7 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     w = arrays.zeros((*g.kernel, *split_axes.channels(task)), x, task.accumulator)
     for block, part in zip(g.blocks, _running_sums(x, y, task), strict=True):
         taps = split_axes.taps(block)
-        w = w.at[taps].set(jnp.sum(part, axis=summed).reshape(w[taps].shape))
+        w = w.at[taps].set(jnp.sum(part, axis=summed, dtype=part.dtype).reshape(w[taps].shape))
     return split_axes.to_kernel(w, task)
 
 
@@ -145,11 +211,11 @@ def _sums_of_rows(y: jax.Array, kernel: jax.Array, task: Task) -> Iterator[jax.A
             return split_axes.joined(part) * split_axes.joined(weights)
         return _summed(part * weights, -1, task)
 
-    for count, run in itertools.groupby(last.blocks, lambda b: b.count):
+    for taps, run in itertools.groupby(last.blocks, lambda b: b.count):
         pairs = itertools.product(_rows(task), list(run))
         while some := list(itertools.islice(pairs, AT_ONCE)):
             yield _sum_of_positions(
-                functools.reduce(jnp.add, itertools.starmap(product, some)), count, task
+                functools.reduce(jnp.add, itertools.starmap(product, some)), taps, task
             )
 
 

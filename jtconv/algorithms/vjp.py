@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jtconv.algorithms.common import arrays, xla_conv
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Geometry
 from jtconv.problem.task import Cost, Task
 
@@ -35,6 +36,11 @@ def cost(task: Task) -> Cost:
 def spreads(task: Task) -> str:
     """Those that meet the zeros between cells of x, or the padding."""
     return xla_conv.spreads(task)
+
+
+def work(task: Task) -> Work:
+    """That of a convolution, whose kernel JAX transposes and does not only reverse."""
+    return xla_conv.work(task, transposes=True)
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

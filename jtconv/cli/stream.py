@@ -158,7 +158,7 @@ def _pieces(z: Any, length: int) -> Iterator[Any]:
 def _wav(path: Path, rate: int) -> Iterator[Callable[[np.ndarray], None]]:
     """A mono file of 16-bit samples, and how to make it longer."""
     try:
-        with wave.open(str(path), "wb") as file:
+        with path.open("wb") as place, wave.open(place, "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(rate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import Tunable, WithNote
 from jtconv.devices import PLATFORMS
-from jtconv.dispatch.rule import Rule
+from jtconv.dispatch import model
 from jtconv.dispatch.rules import RULES, holds_too_much
 from jtconv.problem import arguments
 from jtconv.problem.task import Cost, Task, Unsupported
@@ -39,6 +39,10 @@ def parse_method(method: Any) -> tuple[MethodName, ...]:
     allowed = cast("tuple[MethodName, ...]", ("auto", *ALGORITHMS))
     return tuple(arguments.choice("method", name, allowed) for name in names)
 
+
+# Rules give way to what by the model is so many times as fast: the model is wrong by a third at
+# times, and the rules were measured on what people use.
+CLEAR = 1.5
 
 # The method whose code asks for no size, so that it can be exported for all of them.
 ANY_SIZE = "dilated"
@@ -126,13 +130,14 @@ def keeps_infinities(wanted: tuple[str, ...], chosen: Choice, task: Task) -> boo
 
     A method asked for by name is that method and nothing else. ``auto`` goes no further than
     XLA's own convolution, which is "dilated": where it has a library, that one spreads what is in
-    the kernel of a padded convolution, too. The exception is the gradient by the kernel, where to
-    contain what is in x took up to 1.6 times as long, and twice as long to compile. On accelerators
-    a branch would wait for the host.
+    the kernel of a padded convolution, too, and nothing of what is in y. The exception is the
+    gradient by the kernel, where to contain what is in x took up to 1.6 times as long, and twice as
+    long to compile. On accelerators a branch would wait for the host.
     """
     if "auto" not in wanted or chosen.method == "dilated" or task.platform != "cpu":
         return False
-    return task.side == "dgrad" or (task.side == "fprop" and chosen.method == "taps")
+    further = chosen.method in ("taps", "fold", "dense")
+    return task.side == "dgrad" or (task.side == "fprop" and further)
 
 
 class Advisor(Protocol):
@@ -171,17 +176,42 @@ def advised(task: Task) -> Choice | None:
 
 
 def automatic(task: Task) -> Choice:
-    """What the advisor says, else the first rule that fits, whose method can do it in bounds."""
+    """What the advisor says, else the static choice."""
     if task.geometry.is_symbolic:
         return Choice(ANY_SIZE, "the sizes are symbolic, and it takes any")
-    return advised(task) or ruled(task, RULES)
+    return advised(task) or static(task)
 
 
-def ruled(task: Task, rules: Iterable[Rule]) -> Choice:
-    """The first of ``rules`` that fits, whose method can do the task in bounds."""
+def static(task: Task, without: Collection[str] = ()) -> Choice:
+    """The choice by side, shape, dtype and platform alone: rules, which a model checks on CPUs."""
+    choice = ruled(task, without)
+    return checked(choice, task, without) if task.platform == "cpu" else choice
+
+
+def checked(choice: Choice, task: Task, without: Collection[str] = ()) -> Choice:
+    """``choice``, or what by the model takes far less time, or keeps in bounds."""
+    if choice.method == "fft":
+        return choice
+    first, *others = model.ranked(task, without)
+    by_rule = next((e for e in others if e.method == choice.method), None)
+    if first.method == choice.method or (by_rule and by_rule.seconds < CLEAR * first.seconds):
+        return choice
+    other = f"{model.milliseconds(by_rule.seconds)} ms" if by_rule else "out of bounds"
+    reason = f"modelled {first}; {choice.method}, by the rules, {other}"
+    if note(first.method, task):
+        reason += (
+            " (errors are relative to the largest numbers, inf and NaN spread: name a method or a "
+            "precision to do without)"
+        )
+    return Choice(first.method, reason)
+
+
+def ruled(task: Task, without: Collection[str] = ()) -> Choice:
+    """The first rule that fits, whose method can do the task in bounds."""
     least: Choice | None = None  # the first that holds too much, for want of a better one
-    for rule in rules:
-        if rule.fits(task) and refusal(rule.method, task) is None:
+    for rule in RULES:
+        possible = rule.method not in without and refusal(rule.method, task) is None
+        if possible and rule.fits(task):
             choice = Choice(rule.method, rule.reason)
             if not holds_too_much(task, cost(rule.method, task)):
                 return choice

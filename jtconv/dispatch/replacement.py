@@ -16,15 +16,13 @@ from dataclasses import dataclass
 
 from jtconv.algorithms import ALGORITHMS
 from jtconv.algorithms.algorithm import WithNote
-from jtconv.dispatch.choose import ADVISOR, Advisor, Choice, advised, ruled
-from jtconv.dispatch.rules import RULES
+from jtconv.dispatch.choose import ADVISOR, Advisor, Choice, advised, static
 from jtconv.problem.reading import Form
 from jtconv.problem.task import Side, Task
 
 HALVES = ("bfloat16", "float16")
 XLA = "xla"  # the method of a choice that leaves a convolution as it is
 NOTED = tuple(name for name, method in ALGORITHMS.items() if isinstance(method, WithNote))
-EXACT = tuple(rule for rule in RULES if rule.method not in NOTED)
 
 # Milliseconds that XLA's own convolution and ours took, in one layer.
 Times = tuple[float, float]
@@ -63,9 +61,12 @@ class Replacement:
     gain: tuple[float, float] | None = None
 
 
-def candidate(task: Task) -> Choice:
-    """The method of ours that computes ``task``, whether it is faster than XLA's or not."""
-    return _measured(task) or ruled(task, EXACT)
+def candidate(task: Task, by: Callable[..., Choice] = static) -> Choice:
+    """The method of ours that computes ``task``, whether it is faster than XLA's or not.
+
+    ``by`` is the choice where no tuning knows it.
+    """
+    return _measured(task) or by(task, without=(*NOTED, "scatter"))
 
 
 def replacement(task: Task, form: Form) -> Replacement:

@@ -191,6 +191,15 @@ class StreamCall:
                 f"{_multiples(x_shape[at], self.unit)}."
             )
 
+    def check_length(self, x_shape: Shape) -> None:
+        """That a piece of an allowed shape is not empty: nothing comes out of no cells."""
+        at = self.time(len(x_shape))[0]
+        if isinstance(x_shape[at], int) and x_shape[at] < 1:
+            raise ValueError(
+                f"x must have at least {self.unit} cells along time (axis {at}), got {x_shape}: "
+                "leave empty pieces out."
+            )
+
     def check_state(self, given: Any, x_shape: Shape | None = None) -> None:
         """That this is the state for pieces of ``x_shape``; for some pieces, where that is None."""
         if not hasattr(given, "shape") or not hasattr(given, "dtype"):

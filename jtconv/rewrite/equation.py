@@ -13,7 +13,7 @@ from jax.sharding import AxisType
 
 from jtconv.algorithms.common.infinities import contained
 from jtconv.dispatch import primitives
-from jtconv.dispatch.choose import Choice, choose, cost, parse_method, spreads
+from jtconv.dispatch.choose import Choice, choose, cost, parse_method, ruled, spreads
 from jtconv.dispatch.replacement import XLA, candidate, replacement
 from jtconv.dispatch.tag import Compute, Equation
 from jtconv.problem import dtypes
@@ -140,12 +140,13 @@ def _most_plausible(found: list[Reading], tasks: list[Task]) -> tuple[Reading, T
     """The likeliest reading that is computed without much waste, or else the one with least work.
 
     Useful products are the same in all of them.  An equation reads the same wherever it runs, so
-    the work is that of a CPU's choice: a TPU's may well waste some to fill its lanes.
+    the work is that of a CPU's choice by rules: a TPU's may well waste some to fill its lanes, and
+    a model's answers would change with its rates.
     """
     works = []
     for reading, task in zip(found, tasks, strict=True):
         on_cpu = replace(task, platform="cpu")
-        works.append(cost(candidate(on_cpu).method, on_cpu).multiply_adds)
+        works.append(cost(candidate(on_cpu, ruled).method, on_cpu).multiply_adds)
         if works[-1] <= WASTEFUL * task.multiply_adds:
             return reading, task
     least = works.index(min(works))

@@ -14,6 +14,7 @@ from bench import readme, table
 from bench.cases import CASES, Case
 from bench.compiled import (
     command,
+    gpu,
     hlo,
     layers,
     llo,
@@ -106,6 +107,94 @@ def test_a_program_takes_the_longer_of_cycles_and_bytes():
     assert timeline.cost(slow, {}, chip, 0).us > 3e6 / chip.clock * 1e6
 
 
+GPU_MODULE = """
+%fused (p: bf16[4,8], q: bf16[8,16]) -> f32[4,16] {
+  %p = bf16[4,8]{1,0} parameter(0)
+  %q = bf16[8,16]{1,0} parameter(1)
+  ROOT %dot.1 = f32[4,16]{1,0} dot(%p, %q), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+
+%scaled (r: f32[4,16]) -> f32[4,16] {
+  %r = f32[4,16]{1,0} parameter(0)
+  %number = s32[4,16]{1,0} iota(), iota_dimension=0
+  %index = s32[4,16]{1,0} multiply(%number, %number)
+  ROOT %multiply.1 = f32[4,16]{1,0} multiply(%r, %r)
+}
+
+%body (s: (f32[4,16])) -> (f32[4,16]) {
+  %s = (f32[4,16]{1,0}) parameter(0)
+  %part = f32[4,16]{1,0} get-tuple-element(%s), index=0
+  %loop_fusion = f32[4,16]{1,0} fusion(%part), kind=kLoop, calls=%scaled
+  ROOT %made = (f32[4,16]{1,0}) tuple(%loop_fusion)
+}
+
+%condition (t: (f32[4,16])) -> pred[] {
+  %t = (f32[4,16]{1,0}) parameter(0)
+  ROOT %always = pred[] constant(true)
+}
+
+ENTRY %main (x: bf16[2,5,6,8], w: bf16[8,2,3,16], a: bf16[4,8], b: bf16[8,16]) -> f32[4,16] {
+  %x = bf16[2,5,6,8]{3,2,1,0} parameter(0)
+  %w = bf16[8,2,3,16]{3,2,1,0} parameter(1)
+  %a = bf16[4,8]{1,0} parameter(2)
+  %b = bf16[8,16]{1,0} parameter(3)
+  %cudnn-conv-bw-input.1 = (bf16[2,10,18,16]{3,2,1,0}, u8[4096]{0}) custom-call(%x, %w), \
+window={size=2x3 stride=2x3}, dim_labels=b01f_o01i->b01f, \
+custom_call_target="__cudnn$convBackwardInput"
+  %gemm_fusion_dot = f32[4,16]{1,0} fusion(%a, %b), kind=kCustom, calls=%fused
+  %init = (f32[4,16]{1,0}) tuple(%gemm_fusion_dot)
+  %while.1 = (f32[4,16]{1,0}) while(%init), condition=%condition, body=%body, \
+backend_config={"known_trip_count":{"n":"3"}}
+  ROOT %out = f32[4,16]{1,0} get-tuple-element(%while.1), index=0
+}
+"""
+
+
+def test_a_gpu_launches_kernels():
+    """A call of cuDNN without its workspace, a product, and a loop that runs three times."""
+    found = gpu.cost(GPU_MODULE, 7)
+    x, w, y = 2 * 5 * 6 * 8, 8 * 2 * 3 * 16, 2 * 10 * 18 * 16
+    call, product, loop = found.kernels
+    assert found.calls_of("cudnn") == ["__cudnn$convBackwardInput"] and not product.library
+    assert [k.bytes for k in found.kernels] == [2 * (x + w + y), 2 * (32 + 128) + 4 * 64, 8 * 64]
+    assert [k.multiply_adds for k in found.kernels] == [x * 6 * 16, 4 * 8 * 16, 64]
+    assert (loop.times, found.count, found.calls, found.temporary_bytes) == (3, 5, 1, 7)
+    assert found.multiply_adds == x * 6 * 16 + 4 * 8 * 16 + 3 * 64
+    assert call.us == pytest.approx(2 * (x + w + y) / (0.85 * 3.352e6) + 3)
+    assert found.us == pytest.approx(call.us + product.us + 3 * loop.us)
+
+
+X, W, Y = "bf16[2,5,6,8]", "bf16[8,2,3,{}]", "bf16[2,10,18,16]"
+CONVOLUTIONS = {
+    "Forward": (Y, W, X, "b01f_o01i->b01f"),
+    "BackwardInput": (X, W, Y, "b01f_o01i->b01f"),
+    "BackwardFilter": (Y, X, W, "b01f_o01i->b01f"),
+}
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_every_convolution_of_a_layer_makes_the_same_products(name, groups):
+    """All three sides of k = s, where none is with padding."""
+    a, b, out, labels = (word.format(16 // groups) for word in CONVOLUTIONS[name])
+    text = f"""
+ENTRY %main (a: {a}, b: {b}) -> {out} {{
+  %a = {a} parameter(0)
+  %b = {b} parameter(1)
+  ROOT %c = {out} custom-call(%a, %b), window={{size=2x3 stride=2x3}}, dim_labels={labels}, \
+feature_group_count={groups}, custom_call_target="__cudnn$conv{name}"
+}}
+"""
+    assert gpu.cost(text, 0).multiply_adds == 2 * 5 * 6 * 8 * 6 * 16 / groups
+
+
+def test_the_floor_of_a_gpu_is_one_launch():
+    """That moves x, w and y, or makes the products."""
+    task = Part(CASES[0], "dgrad", "bfloat16", "cuda").task
+    least = max(task.operand_bytes / (0.85 * 3.352e6), task.multiply_adds / (0.75 * 494e6))
+    assert gpu.floor_us(task, "h100") == pytest.approx(least + 3)
+
+
 VARIANTS = {
     "2-D": Case("", "", (4, 6), 3, 2, (2, 5, 4), (2, 5, 4), 1, 1, groups=2),
     "dilated": Case("", "", (3, 2), 3, 2, (1, 4, 5), (1, 4, 5), 1, dilation=2),
@@ -158,13 +247,16 @@ NETWORKS = {
 }
 
 
+def drawn(rng, shape):
+    """Mostly positive, so that ReLUs are awake: where the last one has a single feature, and that
+    is negative everywhere, all gradients are nought.  Sums over a kernel keep the size of x."""
+    return jnp.asarray(rng.uniform(-1, 3, size=shape) / math.prod(shape[:-1]))
+
+
 @pytest.mark.parametrize("name", rows({n: (n,) for n in NETWORKS}, default=["down and up"]))
 def test_a_training_step_is_the_same_by_both(name, rng):
     network, shape = NETWORKS[name]
-    x, *parameters = (
-        jnp.asarray(rng.normal(size=s) / math.sqrt(math.prod(s[:-1])))
-        for s in (shape, *networks.shapes(network, shape))
-    )
+    x, *parameters = (drawn(rng, s) for s in (shape, *networks.shapes(network, shape)))
     ours, theirs = (
         jax.jit(networks.training(network, by))(x, *parameters) for by in networks.BY.values()
     )
@@ -193,13 +285,21 @@ COUNTS = {
 }  # fmt: skip
 
 
+def never_answers(connection):
+    """In place of a compiler: busy, whether or not one is installed here."""
+    while connection:
+        pass
+
+
 @exhaustive
 def test_a_program_that_takes_too_long_is_given_up(monkeypatch):
     """And a process that ends is no reason to wait."""
     work = sweep.Work("v5e", "lone", "float32", VARIANTS["1-D"], "dgrad", "lax")
-    monkeypatch.setattr(sweep, "LIMIT_S", -1.0)
-    worker = sweep._Worker()
-    assert worker.ask(work).fault == "more than -1 s to compile"
+    monkeypatch.setattr(sweep, "LIMIT_S", 1.0)
+    with monkeypatch.context() as serving:
+        serving.setattr(sweep, "_serve", never_answers)
+        worker = sweep._Worker()
+        assert worker.ask(work).fault == "more than 1 s to compile"
     assert worker.process.exitcode
     monkeypatch.setattr(sweep, "LIMIT_S", 60.0)
     worker = sweep._Worker()
@@ -278,11 +378,50 @@ def test_results_are_kept_with_their_compiler(tmp_path):
 
 def test_what_is_missing_is_told(monkeypatch):
     console = table.console()
-    with pytest.raises(ValueError, match="must be one of v5e, v6e, got 'v7'"):
+    with pytest.raises(ValueError, match="must be one of v5e, v6e, h100, got 'v7'"):
         command.run("v7", [], console)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"libtpu is not installed: pip install .*libtpu"):
         command.run("v5e", [], console)
+
+
+def test_what_is_missing_for_a_gpu_is_told(monkeypatch):
+    """By its wheel, and of the version that fits."""
+    here = {name: gpu.metadata.version(name) for name in ("jax", "jaxlib")}
+
+    def version(name):
+        if name in here:
+            return here[name]
+        raise gpu.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(gpu.metadata, "version", version)
+    needs = rf"pip install jax-cuda12-plugin=={here['jaxlib']} jax-cuda12-pjrt==.* nvidia-cuda-nvcc"
+    with pytest.raises(ValueError, match=f"jax-cuda12-plugin is not installed: {needs}"):
+        command.run("h100", [], table.console())
+    here |= {"jax-cuda12-plugin": "0.1"}
+    assert f"jax-cuda12-plugin is 0.1 and jaxlib {here['jaxlib']}: pip" in str(gpu.missing())
+    here |= dict.fromkeys(gpu.PLUGIN, here["jaxlib"])
+    assert str(gpu.missing()).startswith("nvidia-cuda-nvcc-cu12 is not installed: pip install")
+
+
+def test_what_auto_takes_on_a_gpu_was_compiled():
+    """All named layers, every side; zeros are multiplied only where groups or planes are joined."""
+    kept = results.load(results.FOLDER / "h100-compiled.json")
+    assert {"compiler", "jax-cuda12-plugin", "jax"} <= kept.versions.keys()
+    forms, chosen = show.by_side(kept.rows), command.choices(kept.rows)
+    every = {(case.name, side) for case in CASES for side in ALL_SIDES}
+    assert {key[3:] for key in forms if key[2] == "bfloat16"} == every
+    for key, found in forms.items():
+        part, name = part_of(key), chosen[key]
+        row = found[programs.PEER if programs.is_peers(part, name) else name]
+        assert not row.fault
+        if name not in ("dense", "fold"):
+            assert 1e9 * row.gmac <= 1.5 * part.task.multiply_adds + 1e6, key
+
+
+def part_of(key):
+    (case,) = layers.select([key[3]], "full")
+    return Part(case, key[4], key[2], "cuda")
 
 
 def test_results_in_the_readme_are_those_of_the_files():

@@ -38,6 +38,14 @@ def test_a_file_is_written_piece_by_piece(tmp_path):
     assert again.exit_code == 1 and "exists already" in again.output
 
 
+@pytest.mark.usefixtures("small")
+def test_a_folder_that_is_not_there(tmp_path):
+    """One line, and no complaint of a half-opened file, which would be an error here."""
+    result = called("--out", tmp_path / "none" / "sound.wav", "--seconds", 0.1, "--frames", "33")
+    assert result.exit_code == 1
+    assert "cannot write" in result.output and "No such file" in result.output
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

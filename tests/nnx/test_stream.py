@@ -336,3 +336,13 @@ def test_tracing_a_layer_again_is_no_second_call():
     model = stream(Twice(1), 1)
     y = nnx.jit(lambda model, x: nnx.remat(lambda m, x: m(x))(model, x))(model, X)
     assert_close(y, Twice(1)(X))
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_flaxs_convolution_is_computed_as_flax_does(accelerated):
+    """By XLA's own; nor is it slower where the model was accelerated."""
+    layer = nnx.Conv(FEATURES, 8, 5, kernel_dilation=3, padding="CAUSAL", rngs=nnx.Rngs(0))
+    piecewise = stream(jtconv.nnx.accelerate(layer) if accelerated else layer, 1)
+    graph, variables = nnx.split(piecewise)
+    shown = jax.make_jaxpr(lambda v, x: nnx.merge(graph, v)(x))(variables, sound(1))
+    assert "'dilated'" in str(shown)

@@ -181,7 +181,7 @@ WRONG = {
     "init_dtype": (lambda s: s.init(X.astype("int8")), TypeError, "x must have the dtype of w"),
     "init_shape": (lambda s: s.init((3, 6)), ValueError, "x must have the 8 channels"),
     "init_number": (lambda s: s.init(3), TypeError, "x must be a tuple of ints"),
-    "empty": (lambda s: s.step(X[:, :0], s.init(X)), ValueError, "size 0"),
+    "empty": (lambda s: s.step(X[:, :0], s.init(X)), ValueError, "at least 1 cells along time"),
 }
 
 
@@ -215,6 +215,10 @@ MADE_WRONG = {
     "short": (
         lambda: (s := streaming.conv(W, stride=4)).step(X[:, :3], s.init((3, 4, 8))),
         "got 3: feed 4",
+    ),
+    "empty": (
+        lambda: (s := streaming.conv(W, stride=4)).step(X[:, :0], s.init((3, 4, 8))),
+        r"at least 4 cells along time \(axis 1\), got \(3, 0, 8\): leave empty pieces out",
     ),
     "refused": (
         lambda: (s := streaming.conv(W, method="pallas")).step(X, s.init(X)),

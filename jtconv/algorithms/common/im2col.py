@@ -21,8 +21,9 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jtconv.algorithms.common import arrays, matmul
+from jtconv.algorithms.common import arrays, matmul, work
 from jtconv.algorithms.common import overlap_add as columns_of
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.task import Task
 
 # From this size on (bytes), and for no more rows than this on each side, the kernel is
@@ -80,6 +81,41 @@ def correlated(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     w = matmul.correlate(arrays.matrices(x, task.groups), _columns(y, task), task)
     kernel, c, o = task.geometry.kernel, task.x_channels_per_group, task.y_channels_per_group
     return arrays.join_groups(jnp.moveaxis(w.reshape(task.groups, c, *kernel, o), 1, -2))
+
+
+def work_of(task: Task, tiles: int = 1, kernel: Work | None = None) -> Work:
+    """What it does, in ``tiles`` row tiles; ``kernel`` is what is done to it, if not the usual."""
+    g, groups, taps = task.geometry, task.groups, math.prod(task.geometry.kernel)
+    c, o, columns = task.x_channels_per_group, task.y_channels_per_group, task.im2col_elements
+    parts = [work.CALL, {"blocks": g.block_count * tiles, work.TERMS: g.block_count * len(g)}]
+    if groups > 1:
+        parts.append(work.split_groups(task.x_elements, c))
+    if task.side != "wgrad":
+        parts.append(work.times(_kernel_work(task), tiles) if kernel is None else kernel)
+    if task.side == "dgrad":
+        fused = groups > 1 and c == 1 and tiles == 1  # XLA makes one loop of products and sums
+        if not fused:
+            parts.append(work.product(groups, task.rows, c, taps * o))
+        return work.total(*parts, columns_of.work_of_col2im(task, tiles, fused))
+    parts.append(columns_of.work_of_im2col(task, tiles))
+    if groups > 1 and c == 1:
+        parts.append({"dot products": columns})
+    elif task.side == "fprop":
+        parts.append(work.product(groups, task.rows, taps * o, c))
+    else:
+        parts.append(work.product(groups, c, task.rows, taps * o, sums_rows=True))
+    if task.side == "wgrad":
+        parts.append(work.times(work.moved("copied", task.w_elements, o), tiles))
+    return work.total(*parts)
+
+
+def _kernel_work(task: Task) -> Work:
+    """Bringing the kernel into the form of a matrix."""
+    if is_heavy(task) or (_is_wide(task) and math.prod(task.geometry.kernel) == 1):
+        return {}
+    if _is_wide(task):
+        return work.moved("copied", task.w_elements, task.y_channels_per_group)
+    return work.transposed(task.w_elements)
 
 
 def is_heavy(task: Task) -> bool:

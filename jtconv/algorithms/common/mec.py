@@ -19,7 +19,8 @@ from dataclasses import replace
 import jax
 from jax import lax
 
-from jtconv.algorithms.common import im2col, operand_swap, overlap_add, row_tiling
+from jtconv.algorithms.common import im2col, operand_swap, overlap_add, row_tiling, work
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.task import Task
 
@@ -48,6 +49,23 @@ def copied_elements(task: Task) -> int:
 def held_bytes(task: Task) -> int:
     """Bytes of the copies that are held at once."""
     return copied_elements(task) * task.accumulator.itemsize // _tiles(task)
+
+
+def work_of(task: Task, kernel: Work) -> Work:
+    """im2col along the last axis beside col2im along the others; ``kernel`` as elsewhere."""
+    g, tiles, last = task.geometry, _tiles(task), task.geometry.axes[-1]
+    wide = task.y_channels_per_group >= im2col.WIDE
+    once = kernel if wide else work.transposed(task.w_elements)
+    parts = [im2col.work_of(_other_axes(task), tiles, work.times(once, tiles))]
+    parts.append({"blocks": last.kernel * tiles, work.TERMS: last.kernel})
+    if last.kernel > 1 or g.groups > 1:
+        others = math.prod(a.x_size for a in g.axes[:-1])
+        copies = task.batch * others * last.y_size * last.kernel * task.x_channels
+        held = overlap_add.TILED_BYTES if tiles > 1 else held_bytes(task)
+        gathered = "gathered" + " by groups" * (g.groups > 1)
+        how = "added" if task.side == "fprop" else gathered
+        parts.append(work.moved(how, copies, task.x_channels_per_group, held))
+    return work.total(*parts)
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:

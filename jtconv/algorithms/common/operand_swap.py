@@ -6,15 +6,19 @@ channels, im2col of x holds less than im2col of y, and its products are the fast
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import jax
 from jax import lax
 
-from jtconv.algorithms.common import im2col
+from jtconv.algorithms.common import im2col, work
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.layout import adjoint_kernel
-from jtconv.problem.task import Task
+from jtconv.problem.task import Side, Task
+
+_SWAPPED_SIDE: dict[Side, Side] = {"dgrad": "fprop", "fprop": "dgrad", "wgrad": "wgrad"}
 
 
 def dgrad(x: jax.Array, w: jax.Array, task: Task) -> jax.Array:
@@ -35,6 +39,20 @@ def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
 def swapped_axis(a: Axis) -> Axis:
     """A stride-1 axis with x and y exchanged."""
     return Axis(a.y_size, a.kernel, a.x_size, 1, a.dilation, a.effective_kernel - 1 - a.lo)
+
+
+def work_of(task: Task, kernel: Work) -> Work:
+    """That of im2col of x, or of its adjoint; ``kernel`` is what writing it in rows would take.
+
+    From so many channels of x on its matrix is transposed.
+    """
+    swapped = replace(_swapped(task), side=_SWAPPED_SIDE[task.side])
+    if math.prod(task.geometry.kernel) == 1 and not kernel:
+        return im2col.work_of(swapped, kernel={})
+    if task.side == "wgrad":
+        return work.total(im2col.work_of(swapped), work.transposed(task.w_elements))
+    wide = task.x_channels_per_group >= im2col.WIDE
+    return im2col.work_of(swapped, kernel=work.transposed(task.w_elements) if wide else kernel)
 
 
 def _swapped(task: Task) -> Task:

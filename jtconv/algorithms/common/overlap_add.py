@@ -7,13 +7,20 @@ overlap, so a block is one padded copy, or one slice, of arrays after space-to-d
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 
 import jax
 import jax.numpy as jnp
 
-from jtconv.algorithms.common import arrays
+from jtconv.algorithms.common import arrays, work
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Block, Geometry
+from jtconv.problem.task import Task
+
+# XLA's loop over the terms of a sum, or the parts of an array, is slower beyond so many.
+FEW_BLOCKS = 8
+TILED_BYTES = 12 * 2**20  # what a row tile keeps in use
 
 
 def col2im(columns: jax.Array, g: Geometry) -> jax.Array:
@@ -47,3 +54,56 @@ def _gathered(blocks: jax.Array, g: Geometry, chosen: tuple[Block, ...]) -> jax.
     coarse = tuple(slice(b.shift, b.shift + a.x_size) for a, b in zip(g, chosen, strict=True))
     fine = tuple(slice(b.residue, b.residue + b.count) for b in chosen)
     return blocks[(slice(None), *coarse, *fine)]
+
+
+def work_of_col2im(task: Task, tiles: int = 1, fused: bool = False) -> Work:
+    """Adding blocks up; ``fused`` with the products, no column is ever written."""
+    g, o, blocks = task.geometry, task.y_channels_per_group, task.geometry.block_count
+    if _is_reshape(task) and not fused:
+        return {}
+    terms, held = task.y_elements * blocks, _held(task, tiles)
+    many = terms * _share_of_many(blocks)
+    how, run, kept = ("multiplied and added", o * g.groups, 0.0) if fused else ("added", o, held)
+    few = work.moved(how, terms - many, run, kept)
+    many_terms = work.moved("added in many terms", many, o, held)
+    return work.total(few, many_terms, {"written": task.y_elements})
+
+
+def work_of_im2col(task: Task, tiles: int = 1) -> Work:
+    """Copying blocks: of all that a whole stride apart, and then of each block of taps."""
+    g, o = task.geometry, task.y_channels_per_group
+    if _is_reshape(task):
+        return {}
+    blocks, columns, held = g.block_count, task.im2col_elements, _held(task, tiles)
+    many = columns * _share_of_many(blocks)
+    how, run = "gathered" + " by groups" * (g.groups > 1), o * g.axes[-1].blocks[0].count
+    parts = [work.moved(how, columns - many, run, held)]
+    parts.append(work.moved(f"{how} in many parts", many, run, held))
+    if blocks > 1:
+        parts.append(work.moved("copied", _full_elements(task), o * g.stride[-1]))
+    if g.groups > 1:
+        parts.append(work.split_groups(task.y_elements, o))
+    return work.total(*parts)
+
+
+def _is_reshape(task: Task) -> bool:
+    """Whether columns are y itself, in another shape."""
+    g = task.geometry
+    pointwise = all(a.kernel == a.stride == 1 for a in g)
+    return g.groups == 1 and (pointwise or (len(g) == 1 and g.block_count == 1))
+
+
+def _share_of_many(blocks: int) -> work.Amount:
+    return max(blocks - FEW_BLOCKS, 0) / max(blocks, 1)
+
+
+def _held(task: Task, tiles: int) -> work.Amount:
+    if tiles > 1:
+        return TILED_BYTES
+    return work.NUMBER * (task.im2col_elements + _full_elements(task))
+
+
+def _full_elements(task: Task) -> int:
+    """Numbers of the full output in whole blocks."""
+    sizes = zip(arrays.block_counts(task.geometry), task.geometry.stride, strict=True)
+    return task.batch * math.prod(q * s for q, s in sizes) * task.y_channels

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 from jax import lax
 
 from jtconv.algorithms.common import arrays, im2col, xla_conv
+from jtconv.algorithms.common.work import Work
+from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.layout import adjoint_kernel
 from jtconv.problem.task import Task
 
@@ -25,6 +29,15 @@ def fprop(y: jax.Array, w: jax.Array, task: Task) -> jax.Array:
 def wgrad(x: jax.Array, y: jax.Array, task: Task) -> jax.Array:
     """x, y -> w: im2col of y against x."""
     return im2col.correlated(x, y, task)
+
+
+def work_of(task: Task) -> Work:
+    """That of XLA's convolution, of one axis as of two, and of im2col for the kernel gradient."""
+    if task.side == "wgrad":
+        return im2col.work_of(task)
+    axes = task.geometry.axes
+    two = Geometry((Axis(1, 1, 1), *axes), task.groups) if len(axes) == 1 else task.geometry
+    return xla_conv.work(replace(task, geometry=two))
 
 
 def _convolved(x: jax.Array, w: jax.Array, pads: arrays.Pads, task: Task) -> jax.Array:

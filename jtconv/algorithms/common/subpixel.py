@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from jtconv.algorithms.algorithm import Sides
-from jtconv.algorithms.common import arrays, mec, operand_swap, stride1
+from jtconv.algorithms.common import arrays, mec, operand_swap, stride1, work
+from jtconv.algorithms.common.work import Work
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.task import Task
 
@@ -74,6 +75,29 @@ def held_bytes(task: Task) -> int:
     if possible(task.geometry) and _form(task) is mec:
         return mec.held_bytes(_stride1(task))
     return im2col_elements(task) * task.accumulator.itemsize
+
+
+def work_of(task: Task) -> Work:
+    """That of the stride-1 problem in the form taken, and of the blocks around it."""
+    g, o, problem = task.geometry, task.y_channels_per_group, _stride1(task)
+    form, trivial = _form(task), taps(g) * math.prod(g.stride) == 1
+    kernel = {} if trivial else work.moved("copied", problem.w_elements, o)
+    if form is operand_swap:
+        inner = operand_swap.work_of(problem, kernel)
+    elif form is mec:
+        inner = mec.work_of(problem, kernel)
+    else:
+        inner = work.total(stride1.work_of(problem), kernel)
+    reshaped = math.prod(g.stride) == 1 or (len(g) == 1 and g.groups == 1)
+    if reshaped:
+        return inner
+    return work.total(inner, work_of_blocks(task, o * g.stride[-1]))
+
+
+def work_of_blocks(task: Task, run: int) -> Work:
+    """y cut into blocks of one stride, or put together from them."""
+    how = "depth to space" if task.side == "dgrad" else "space to depth"
+    return work.moved(how, task.y_elements, run)
 
 
 def has_too_many_taps(task: Task) -> bool:

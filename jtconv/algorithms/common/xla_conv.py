@@ -21,6 +21,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jtconv.algorithms.common import arrays
+from jtconv.algorithms.common import work as count
+from jtconv.algorithms.common.work import Work
 from jtconv.devices import GPUS
 from jtconv.problem.geometry import Axis, Geometry
 from jtconv.problem.layout import adjoint_kernel
@@ -200,6 +202,117 @@ def cost(task: Task) -> Cost:
         return Cost(columns * task.x_channels_per_group, 4 * columns)
     per_cell = math.prod(task.geometry.kernel) * task.x_channels_per_group
     return Cost(task.y_elements * per_cell, 0)
+
+
+def work(task: Task, transposes: bool = False) -> Work:
+    """By the way that XLA:CPU takes: YNNPACK, Eigen, or a loop of its own.
+
+    ``ynn_support.cc`` and ``ir_emission_utils.cc`` in ``xla/backends/cpu`` decide which.
+    ``transposes`` tells that dgrad's kernel is transposed and not only reversed.
+    """
+    g, c, o = task.geometry, task.x_channels_per_group, task.y_channels_per_group
+    if not len(g):
+        return _work_of_product(task)
+    if task.side == "wgrad":
+        return _work_of_wgrad(task)
+    touched = count.total(count.CALL, {"read and written": task.x_elements + task.y_elements})
+    taps = math.prod(g.kernel)
+    if task.groups == 1 and taps > math.prod(g.y_size if task.side == "fprop" else g.x_size):
+        return count.total(touched, _work_of_swapped(task))
+    if task.side == "fprop":
+        fits = all(max(a.x_size, a.effective_kernel) <= a.y_size for a in g)
+        kernel = count.transposed(task.w_elements) if c * o > 1 else {}
+        way = _way(task, fits)
+        return count.total(touched, kernel, _convolved(way, task.rows, taps, o, c, task))
+    if is_custom_transposed(task):
+        columns = task.im2col_elements
+        transposed = {
+            "transposed convolution, products": columns * c,
+            "transposed convolution, columns": columns,
+            "transposed convolution, runs": columns / max(o, 1),
+            "transposed convolution, kernel": task.w_elements,
+        }
+        return count.total(touched, transposed)
+    fits = all(max(a.y_size, a.effective_kernel) <= a.x_size and a.stride == 1 for a in g)
+    least = min(task.w_elements, task.x_elements + task.y_elements)
+    kernel = count.transposed(task.w_elements) if transposes else count.moved("copied", least, o)
+    positions = task.batch * math.prod(g.y_size)
+    return count.total(touched, kernel, _convolved(_way(task, fits), positions, taps, c, o, task))
+
+
+def _way(task: Task, fits: bool) -> str:
+    """Who computes a convolution; ``fits`` tells that its result is not larger than its input."""
+    g, known = task.geometry, task.is_half or task.dtype.name == "float32"
+    inserted = task.side == "dgrad" and any(a.stride > 1 for a in g)
+    apart = len(g) == 3 and (g.groups > 1 or inserted or any(a.dilation > 1 for a in g))
+    if apart or len(g) > 3 or not known:
+        return "plain loop"
+    wide = max(task.x_channels, task.y_channels) > count.LANES
+    if len(g) == 2 and fits and wide:
+        return "YNNPACK"
+    return "Eigen 3-D" if len(g) == 3 else "Eigen"
+
+
+def _convolved(
+    way: str, positions: count.Amount, taps: int, depth: int, width: int, task: Task
+) -> Work:
+    """``positions`` results, each the sum over ``taps`` of ``depth`` channels, ``width`` wide."""
+    patches = positions * taps * task.groups
+    if task.groups > 1 and way != "plain loop":
+        way = f"{way} in groups"
+    sums = {
+        f"{way}, products": patches * depth * width,
+        f"{way}, patches": patches * depth,
+        f"{way}, runs": patches,
+    }
+    return count.total(sums, {f"{way}, groups": task.groups} if task.groups > 1 else {})
+
+
+def _work_of_swapped(task: Task) -> Work:
+    """Where the kernel has more cells than the input, XLA takes the one for the other."""
+    if task.side == "fprop":
+        met = task.x_elements * math.prod(task.geometry.y_size) * task.y_channels
+    else:
+        met = task.y_elements * math.prod(task.geometry.x_size) * task.x_channels
+    return {"swapped operands, products": met, "swapped operands, kernel": task.w_elements}
+
+
+def _work_of_wgrad(task: Task) -> Work:
+    """A convolution whose batch are channels, and whose channels are the batch."""
+    g, c = task.geometry, task.x_channels_per_group
+    patches = task.im2col_elements
+    if g.groups > 1:
+        sums = {
+            "kernel gradient in groups, products": patches * c,
+            "kernel gradient in groups, with zeros": patches * c * g.groups,
+            "kernel gradient in groups, runs": patches,
+            "kernel gradient in groups, groups": g.groups,
+        }
+        return count.total(count.CALL, sums)
+    way = "Eigen 3-D" if len(g) == 3 else "Eigen"
+    if len(g) == 2 and max(task.batch, c) > count.LANES:
+        way = "YNNPACK"
+    return count.total(
+        count.CALL,
+        {
+            f"kernel gradient by {way}, products": patches * c,
+            f"kernel gradient by {way}, patches": patches,
+            f"kernel gradient by {way}, runs": patches / max(task.batch, 1),
+            "transposed": task.w_elements + task.y_elements,
+            "read and written": task.x_elements,
+        },
+    )
+
+
+def _work_of_product(task: Task) -> Work:
+    """Without a spatial axis, a matrix product; in groups, a loop."""
+    c, o = task.x_channels_per_group, task.y_channels_per_group
+    if task.groups > 1:
+        return count.total(count.CALL, _convolved("plain loop", task.batch, 1, c, o, task))
+    if task.side == "wgrad":
+        return count.total(count.CALL, count.product(task.groups, c, task.batch, o, True))
+    inner = (c, o) if task.side == "dgrad" else (o, c)
+    return count.total(count.CALL, count.product(task.groups, task.batch, *inner))
 
 
 def _is_backward_data(task: Task) -> bool:
