@@ -7,7 +7,8 @@ import random
 from dataclasses import dataclass
 
 from jtconv.problem.geometry import Axis, Geometry
-from jtconv.problem.task import SIDES, Op, Task
+from jtconv.problem.task import SIDES, Task
+from jtconv.typing import Op
 
 # What a layer may cost: enough to be timed, and little enough to be timed often.
 LEAST_PRODUCTS, MOST_PRODUCTS = 1e6, 6e8
