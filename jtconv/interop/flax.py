@@ -135,7 +135,7 @@ def to_linen(
     >>> layer = nnx.ConvTranspose(3, 3, (4,), 2, transpose_kernel=True, rngs=nnx.Rngs(0))
     >>> mine, x = linen.ConvTranspose(3, (4,), (2,)), jnp.ones((1, 5, 3))
     >>> _, variables = to_linen(layer, mine)
-    >>> bool(jnp.allclose(mine.apply(variables, x), layer(x), atol=1e-6))
+    >>> bool(jnp.allclose(mine.bind(variables)(x), layer(x), atol=1e-6))
     True
     """
     numpy_layer.from_nnx(layer)  # checked

@@ -86,7 +86,7 @@ def stream(model: nn.Module, *, axis: int = 0) -> Stream:
     >>> first, state = piecewise.apply(variables, x[:, :2], mutable="stream")
     >>> second, state = piecewise.apply({**variables, **state}, x[:, 2:], mutable="stream")
     >>> got = jnp.concatenate([first, second], 1)
-    >>> bool(jnp.allclose(got, up.apply(variables, x), atol=1e-6))
+    >>> bool(jnp.allclose(got, up.bind(variables)(x), atol=1e-6))
     True
     """
     if not isinstance(model, nn.Module):
