@@ -147,7 +147,7 @@ def test_auto_takes_it_where_arithmetic_says_so(side):
 
 def test_explain_prints_what_to_know_of_its_numbers():
     x, w = jnp.ones((1, 9, 1)), jnp.ones((3, 1, 1))
-    plan = jtconv.explain(x, w)
+    plan = jtconv.explain(x, w, verbose=True)
     notes = {row.method: row.note for row in plan.sides[0].rows if row.note}
     assert list(notes) == ["fft"]
     assert "eps of the norms" in notes["fft"]
