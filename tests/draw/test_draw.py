@@ -20,7 +20,7 @@ from jtconv.draw import draw
 from jtconv.draw.frame import Cell, Grid, Look
 from jtconv.draw.scene import PALETTES
 from jtconv.draw.views import VIEWS
-from tests.selection import rows
+from tests.selection import exhaustive, rows
 
 
 def drawn(chance):
@@ -314,6 +314,7 @@ def test_a_step_that_is_not_there(frame):
         draw((3,), (2,)).save("a.bmp")
 
 
+@exhaustive
 def test_too_many_pixels_are_told_with_a_way_out():
     steps = draw((3, 3), (3, 3), stride=2, view="matrix")
     for paint in (steps.png, steps.gif):
