@@ -8,6 +8,7 @@ is written after every layer, so that what was measured is kept whenever time ru
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
-from bench import implementations, row
+from rich.table import Table
+
+from bench import implementations, row, summary
 from bench.cases import Case, SizeName, select
 from bench.compiled import programs
 from bench.compiled.programs import Part
@@ -101,3 +104,23 @@ def _built(item: Wanted, sampling: row.Sampling) -> row.Built:
 def _chosen(item: Wanted, fits: Callable[[str], bool]) -> Mapping[str, Implementation]:
     ours = implementations.ours_by_method("all")
     return {name: (ours | implementations.PEERS)[name] for name in item.names if fits(name)}
+
+
+def regret(rows: Iterable[Row]) -> Table:
+    """Today's choice over the best of XLA's forms, by side, of the layers in ``rows``."""
+    ratios: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    for name, mode, dtype, cells in ((*summary.key(one), one["cells"]) for one in rows):
+        timed = {form: cells.get(f"jtconv[{form}]", {}).get("median_s") for form in FORMS}
+        times = {form: seconds for form, seconds in timed.items() if seconds}
+        if mode not in SIDES or not times:
+            continue
+        (case,) = select([name], "full")
+        chosen = programs.method(Part(case, cast(Side, mode), dtype, "cuda"))
+        ratio = times.get(chosen, math.inf) / min(times.values())
+        ratios.setdefault((mode, dtype), []).append((ratio, name))
+    table = Table("side", "dtype", "choice over best, mean", "worst", "layers")
+    for (mode, dtype), found in ratios.items():
+        mean = math.exp(sum(math.log(ratio) for ratio, _ in found) / len(found))
+        worst, name = max(found)
+        table.add_row(mode, dtype, f"{mean:.3f}", f"{worst:.2f} {name}", str(len(found)))
+    return table

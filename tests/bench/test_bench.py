@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,16 @@ def test_the_suite_for_gpus(tmp_path, monkeypatch):
     readme.rewrite(found, page)
     assert "some GPU" in page.read_text() and "| fcn8s_upscore2 f32 |" in page.read_text()
     assert "kept" in page.read_text()
+
+
+def test_the_choice_on_gpus_is_that_of_the_measurement():
+    """Of the layers that were measured, each row by the best form or little more."""
+    kept = report.load(Path(readme.README).parent / "bench/results/gpu-h200.json")
+    shown = gpu.regret(kept["rows"])
+    sides, dtypes, means, worst, _ = (list(column.cells) for column in shown.columns)
+    assert set(zip(sides, dtypes, strict=True)) == set(itertools.product(SIDES, gpu.DTYPES))
+    assert all(float(str(mean)) < 1.02 for mean in means)
+    assert all(float(str(one).split()[0]) < 1.2 for one in worst)
 
 
 def test_the_table_of_gpus_is_that_of_the_file():
