@@ -11,6 +11,7 @@ among what could have been taken only where they win by the margin that the choi
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -56,13 +57,16 @@ class Worker:
             env={**os.environ, "JAX_PLATFORMS": "cpu"},
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._read, args=(self._process, self._lines), daemon=True).start()
+        given = self._process, self._lines
+        self._reader = threading.Thread(target=self._read, args=given, daemon=True)
+        self._reader.start()
 
     @staticmethod
     def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
         assert process.stdout
-        for line in process.stdout:
-            lines.put(line)
+        with process.stdout:
+            for line in process.stdout:
+                lines.put(line)
         lines.put(None)
 
     def row(self, asked: Json) -> Json:
@@ -100,6 +104,10 @@ class Worker:
         """End the process."""
         self._process.kill()
         self._process.wait()
+        self._reader.join()
+        if self._process.stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
 
 
 @dataclass(frozen=True)

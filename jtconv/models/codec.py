@@ -125,7 +125,7 @@ class Codec(nnx.Module):
 
     def latents(self, codes: jax.Array) -> jax.Array:
         """What the decoder is given for these numbers, in -1 .. 1."""
-        return codes * (2 / (self.levels - 1)) - 1
+        return codes.astype(jnp.float32) * (2 / (self.levels - 1)) - 1
 
     def _rounded(self, z: jax.Array) -> jax.Array:
         return jnp.rint((z + 1) * ((self.levels - 1) / 2)).astype(jnp.int32)
