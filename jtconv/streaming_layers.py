@@ -164,14 +164,33 @@ def _stream(layer: Layer, kernel: Any, bias: Any) -> Stream:
     if stream.latency:
         raise ValueError(
             f"its padding, {given.padding!r}, makes a latency of {stream.latency}: outputs of so "
-            "many cells ago need inputs that are yet to come. Use padding='CAUSAL'."
+            f"many cells ago need inputs that are yet to come. {_causal(layer)}."
         )
     if stream.tail:
         raise ValueError(
             f"its padding, {given.padding!r}, leaves a tail of {stream.tail} cells behind the last "
-            "piece, which no piece makes. Use padding='CAUSAL', which crops them."
+            f"piece, which no piece makes. {_causal(layer)}, which crops them."
         )
     return stream
+
+
+def _causal(layer: Layer) -> str:
+    """What to write instead; Flax's own transposed convolution takes no such name."""
+    given = layer.arguments
+    advice = "Use padding='CAUSAL'"
+    if not hasattr(given, "transpose_kernel"):
+        return advice
+    rank = len(flax.sizes(given.kernel_size))
+    kernel, stride, dilation = (
+        flax.per_axis(name, value, rank)[layer.axis]
+        for name, value in (
+            ("kernel_size", given.kernel_size),
+            ("strides", given.strides),
+            ("kernel_dilation", given.kernel_dilation),
+        )
+    )
+    numbers = dilation * (kernel - 1), stride - 1
+    return f"{advice}, or along that axis {numbers}, the same in numbers, as Flax's own layer wants"
 
 
 def _of_convolution(layer: Any) -> dict[str, Any]:

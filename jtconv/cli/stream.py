@@ -54,7 +54,7 @@ def run(
         for length in lengths:
             with _wav(out, rate) if length == lengths[0] else nullcontext(_nowhere) as write:
                 found, took = _decoded(codec.decoder, z, length, write)
-            heard = length * hop / rate
+            heard = min(length, z.shape[1]) * hop / rate
             typer.echo(
                 f"{length:4} frames a piece: {1e3 * took:7.2f} ms, {heard / took:6.1f} x real "
                 f"time, latency {1e3 * (heard + took):7.1f} ms, off by "
