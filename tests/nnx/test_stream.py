@@ -260,9 +260,9 @@ OUR_UP = jtconv.nnx.ConvTranspose(2, 2, 4, 2, padding="CAUSAL", rngs=R)
 RESIZED = partial(jtconv.nnx.ResizeConv, 2, 2, 3, 2, interpolation="linear", padding="CAUSAL")
 MADE_WRONG: dict[str, tuple[Any, str]] = {
     "same": (lambda: stream(conv(padding="SAME"), 1), r"layers\[0\]: its padding, 'SAME'.* of 1:"),
-    "lag": (lambda: stream(up(padding="SAME"), 1), r"latency of 1: .*'CAUSAL', or along that axis \("),
+    "lag": (
         lambda: stream(up(padding="SAME"), 1),
-        "latency of 1: .* padding='CAUSAL', or along that axis \\(",
+        r"latency of 1: .* padding='CAUSAL', or along that axis \(",
     ),
     "tail": (lambda: stream(up(padding="VALID"), 1), "a tail of 2 cells behind the last piece"),
     "unknown": (lambda: stream(up(padding="same"), 1), "a name that Flax does not know"),
