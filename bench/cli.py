@@ -135,7 +135,7 @@ def bench(
         sampling = row.Sampling(rounds, budget, patience, machine.set_precision(tf32))
         results = run(sweep, sampling, method, peer, console)
     report.finish(results, console, json, plot, readme)
-    if results["machine"]["backend"] == "gpu":
+    if report.of_layers(results) and results["machine"]["backend"] == "gpu":
         console.print(gpu.regret(results["rows"]))
     raise typer.Exit(1 if summary.faults(results["rows"]) else 0)
 
